@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin front to CMake: see `make help`. The build itself is CMakeLists.txt and CMakePresets.json.
+
+PRESET ?= release
+BUILD := build/$(PRESET)
+# Given to CMake at every configuration, as in: make CMAKE_ARGS=-DWHORL_MPI=OFF
+CMAKE_ARGS ?=
+# Given to ctest, as in: make asan TESTS="-R unit"
+TESTS ?=
+# As in: make demo NRANKS=8
+NCPUS := $(shell nproc 2>/dev/null || echo 2)
+NRANKS ?= $(shell n=$(NCPUS); [ $$n -lt 2 ] && n=2; [ $$n -gt 4 ] && n=4; echo $$n)
+DEMO := $(BUILD)/perf-tests/all_reduce_perf -b 8 -e 16M -f 4 -P $(NRANKS)
+
+.PHONY: all build demo check deps asan ubsan tsan clean install docs format help
+
+all: build
+
+build:
+	@cmake --preset $(PRESET) $(CMAKE_ARGS)
+	@cmake --build $(BUILD)
+
+demo:
+	@sh tools/install_deps.sh build
+	@$(MAKE) --no-print-directory build
+	@echo
+	@echo "$$ $(DEMO)"
+	@$(DEMO)
+
+check:
+	@sh tools/install_deps.sh test
+	@$(MAKE) --no-print-directory build
+	@python3 tools/run_tests.py $(BUILD) $(TESTS)
+
+deps:
+	@sh tools/install_deps.sh all
+
+asan ubsan tsan:
+	@$(MAKE) --no-print-directory build PRESET=$@
+	@python3 tools/run_tests.py build/$@ --no-checks $(TESTS)
+
+install: build
+	@cmake --install $(BUILD) $(if $(PREFIX),--prefix $(PREFIX))
+
+docs: build
+	@mkdir -p docs/reference
+	@for page in config results log algorithms; do \
+		$(BUILD)/tools/gen_docs $$page > docs/reference/$$page.md || exit 1; done
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean:
+	rm -rf build
+
+help:
+	@echo "make            build into $(BUILD); PRESET=debug|asan|ubsan|tsan for others"
+	@echo "make demo       install what is missing, build, measure AllReduce ($(NRANKS) processes)"
+	@echo "make check      install what is missing, build, run every test and check"
+	@echo "make deps       install everything, optional packages too (apt or dnf)"
+	@echo "make asan       build with AddressSanitizer and run the tests; also: ubsan, tsan"
+	@echo "make install    install the release build; PREFIX=/where/to"
+	@echo "make docs       write docs/reference/ from the library's tables"
+	@echo "make format     clang-format every tracked C file"
+	@echo "make clean      remove build/"

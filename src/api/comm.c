@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Communicators of whorl.h: check, then call the layer below. */
+#include <stdlib.h>
+
+#include "api/argcheck.h"
+#include "api/group.h"
+#include "base/log.h"
+
+WHORL_API whorl_result_t whorl_id_create(whorl_id_t *id_out)
+{
+    whorl_result_t rc = wh_check_pointer("whorl_id_create", "id_out", id_out);
+    return rc == WHORL_OK ? wh_boot_id_create(id_out) : rc;
+}
+
+WHORL_API whorl_result_t whorl_comm_create(int nranks, int rank, const whorl_id_t *id,
+                                           const whorl_options_t *options, whorl_comm_t *comm_out)
+{
+    static const char call[] = "whorl_comm_create";
+    struct wh_comm_args args;
+    whorl_result_t rc = wh_check_create(call, nranks, rank, options, &args);
+    if (rc == WHORL_OK) {
+        rc = wh_check_pointer(call, "id", id);
+    }
+    if (rc == WHORL_OK) {
+        rc = wh_check_pointer(call, "comm_out", comm_out);
+    }
+    if (rc == WHORL_OK && !wh_boot_id_valid(id)) {
+        rc = wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL,
+                     "%s: id was not made by whorl_id_create, or was damaged on its way", call);
+    }
+    if (rc != WHORL_OK) {
+        return wh_group_note(rc);
+    }
+    args.id = *id;
+    return wh_group_add_create(&args, comm_out);
+}
+
+WHORL_API whorl_result_t whorl_comm_create_from_env(const whorl_options_t *options,
+                                                    whorl_comm_t *comm_out)
+{
+    static const char call[] = "whorl_comm_create_from_env";
+    whorl_options_t opts;
+    const struct wh_config *config;
+    struct wh_launch launch;
+    struct wh_comm_args args;
+    whorl_result_t rc = wh_check_pointer(call, "comm_out", comm_out);
+    if (rc == WHORL_OK) {
+        rc = wh_check_options(call, options, &opts);
+    }
+    if (rc == WHORL_OK) {
+        rc = wh_config_get(&config);
+    }
+    if (rc == WHORL_OK) {
+        rc = wh_launch_read(wh_config_env, config, &launch);
+    }
+    if (rc != WHORL_OK) {
+        return wh_group_note(rc);
+    }
+    args = (struct wh_comm_args){.nranks = launch.nranks, .rank = launch.rank, .options = opts};
+    rc = wh_boot_id_from_address(launch.root, launch.secret, &args.id);
+    if (rc == WHORL_OK && launch.rank == 0) {
+        rc = wh_boot_root_start(&args.id);
+    }
+    return rc == WHORL_OK ? wh_group_add_create(&args, comm_out) : wh_group_note(rc);
+}
+
+WHORL_API whorl_result_t whorl_comm_create_local(int nranks, const whorl_options_t *options,
+                                                 whorl_comm_t *comms_out)
+{
+    static const char call[] = "whorl_comm_create_local";
+    struct wh_comm_args first;
+    whorl_result_t rc = wh_check_create(call, nranks, 0, options, &first);
+    if (rc == WHORL_OK) {
+        rc = wh_check_pointer(call, "comms_out", comms_out);
+    }
+    if (rc == WHORL_OK) {
+        rc = wh_boot_id_create(&first.id);
+    }
+    if (rc != WHORL_OK) {
+        return rc;
+    }
+    struct wh_comm_args *args = calloc((size_t)nranks, sizeof(*args));
+    if (args == NULL) {
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "%s: no memory for %d ranks", call, nranks);
+    }
+    for (int r = 0; r < nranks; r++) {
+        args[r] = first;
+        args[r].rank = (uint32_t)r;
+    }
+    rc = wh_comm_create_many(args, (size_t)nranks, comms_out);
+    free(args);
+    return rc;
+}
+
+/* Calls that may not be collected: they have results that the caller wants now. */
+static whorl_result_t check_no_group(const char *call)
+{
+    if (wh_group_is_open()) {
+        return wh_group_note(
+            wh_fail(WHORL_E_USAGE, WH_SUBSYS_CALL, "%s: not allowed inside a group", call));
+    }
+    return WHORL_OK;
+}
+
+static whorl_result_t keep(whorl_comm_t comm, whorl_result_t rc)
+{
+    if (rc < 0) {
+        wh_comm_keep_error(comm);
+    }
+    return rc;
+}
+
+WHORL_API whorl_result_t whorl_comm_split(whorl_comm_t comm, int color, int key,
+                                          const whorl_options_t *options, whorl_comm_t *new_comm_out)
+{
+    static const char call[] = "whorl_comm_split";
+    whorl_options_t opts;
+    whorl_result_t rc = wh_check_pointer(call, "comm", comm);
+    if (rc != WHORL_OK) {
+        return rc;
+    }
+    rc = wh_check_pointer(call, "new_comm_out", new_comm_out);
+    if (rc == WHORL_OK) {
+        rc = check_no_group(call);
+    }
+    if (rc == WHORL_OK) {
+        rc = wh_check_options(call, options, &opts);
+    }
+    if (rc == WHORL_OK && color < 0 && color != WHORL_SPLIT_NOCOLOR) {
+        rc = wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL,
+                     "%s: color is %d; it must be 0 or more, or WHORL_SPLIT_NOCOLOR", call, color);
+    }
+    if (rc == WHORL_OK) {
+        rc = wh_comm_split(comm, color, key, &opts, new_comm_out);
+    }
+    return keep(comm, rc);
+}
+
+WHORL_API whorl_result_t whorl_comm_finalize(whorl_comm_t comm)
+{
+    static const char call[] = "whorl_comm_finalize";
+    whorl_result_t rc = wh_check_pointer(call, "comm", comm);
+    if (rc == WHORL_OK) {
+        rc = check_no_group(call);
+    }
+    return rc == WHORL_OK ? whorl_barrier(comm, NULL) : rc;
+}
+
+WHORL_API whorl_result_t whorl_comm_destroy(whorl_comm_t comm)
+{
+    whorl_result_t rc = check_no_group("whorl_comm_destroy");
+    if (rc == WHORL_OK) {
+        wh_comm_destroy(comm);
+    }
+    return rc;
+}
+
+WHORL_API whorl_result_t whorl_comm_abort(whorl_comm_t comm)
+{
+    whorl_result_t rc = wh_check_pointer("whorl_comm_abort", "comm", comm);
+    if (rc == WHORL_OK) {
+        wh_comm_abort(comm);
+    }
+    return rc;
+}
+
+WHORL_API whorl_result_t whorl_comm_async_error(whorl_comm_t comm, whorl_result_t *error_out)
+{
+    static const char call[] = "whorl_comm_async_error";
+    whorl_result_t rc = wh_check_pointer(call, "comm", comm);
+    if (rc == WHORL_OK) {
+        rc = wh_check_pointer(call, "error_out", error_out);
+    }
+    if (rc == WHORL_OK) {
+        *error_out =
+            (whorl_result_t)atomic_load_explicit(&comm->failure.stop, memory_order_acquire);
+    }
+    return rc;
+}
+
+WHORL_API whorl_result_t whorl_comm_rank(whorl_comm_t comm, int *rank_out)
+{
+    static const char call[] = "whorl_comm_rank";
+    whorl_result_t rc = wh_check_pointer(call, "comm", comm);
+    if (rc == WHORL_OK) {
+        rc = wh_check_pointer(call, "rank_out", rank_out);
+    }
+    if (rc == WHORL_OK) {
+        *rank_out = (int)comm->rank;
+    }
+    return rc;
+}
+
+WHORL_API whorl_result_t whorl_comm_size(whorl_comm_t comm, int *nranks_out)
+{
+    static const char call[] = "whorl_comm_size";
+    whorl_result_t rc = wh_check_pointer(call, "comm", comm);
+    if (rc == WHORL_OK) {
+        rc = wh_check_pointer(call, "nranks_out", nranks_out);
+    }
+    if (rc == WHORL_OK) {
+        *nranks_out = (int)comm->nranks;
+    }
+    return rc;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/group.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+
+enum { GROUP_DEPTH_MAX = 1024 };
+
+struct group {
+    uint32_t depth;
+    whorl_result_t spoiled; /* first error of a collected call */
+    struct wh_call *calls;
+    size_t ncalls, calls_capacity;
+    struct wh_comm_args *creates;
+    whorl_comm_t **create_outs; /* as many as creates */
+    size_t ncreates, creates_capacity;
+};
+
+/* A group belongs to the thread that opened it, and lives until its outermost end. */
+static _Thread_local struct group group;
+
+bool wh_group_is_open(void)
+{
+    return group.depth > 0;
+}
+
+whorl_result_t wh_group_note(whorl_result_t rc)
+{
+    if (group.depth > 0 && rc < 0 && group.spoiled == WHORL_OK) {
+        group.spoiled = rc;
+    }
+    return rc;
+}
+
+static whorl_result_t no_memory(void)
+{
+    return wh_group_note(wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for a group"));
+}
+
+static bool grow_calls(void)
+{
+    if (group.ncalls < group.calls_capacity) {
+        return true;
+    }
+    size_t capacity = group.calls_capacity > 0 ? 2 * group.calls_capacity : 8;
+    struct wh_call *calls = realloc(group.calls, capacity * sizeof(*calls));
+    if (calls == NULL) {
+        return false;
+    }
+    group.calls = calls;
+    group.calls_capacity = capacity;
+    return true;
+}
+
+static bool grow_creates(void)
+{
+    if (group.ncreates < group.creates_capacity) {
+        return true;
+    }
+    size_t capacity = group.creates_capacity > 0 ? 2 * group.creates_capacity : 8;
+    struct wh_comm_args *creates = realloc(group.creates, capacity * sizeof(*creates));
+    if (creates == NULL) {
+        return false;
+    }
+    group.creates = creates;
+    whorl_comm_t **outs = realloc(group.create_outs, capacity * sizeof(whorl_comm_t *));
+    if (outs == NULL) {
+        return false;
+    }
+    group.create_outs = outs;
+    group.creates_capacity = capacity;
+    return true;
+}
+
+whorl_result_t wh_group_add_call(const struct wh_call *call)
+{
+    if (group.depth == 0) {
+        return wh_batch_submit(call, 1);
+    }
+    if (!grow_calls()) {
+        return no_memory();
+    }
+    group.calls[group.ncalls++] = *call;
+    return WHORL_OK;
+}
+
+whorl_result_t wh_group_add_create(const struct wh_comm_args *args, whorl_comm_t *comm_out)
+{
+    if (group.depth == 0) {
+        return wh_comm_create(args, comm_out);
+    }
+    if (!grow_creates()) {
+        return no_memory();
+    }
+    group.creates[group.ncreates] = *args;
+    group.create_outs[group.ncreates++] = comm_out;
+    return WHORL_OK;
+}
+
+static whorl_result_t run_creates(const struct group *g)
+{
+    if (g->ncreates == 0) {
+        return WHORL_OK;
+    }
+    whorl_comm_t *comms = calloc(g->ncreates, sizeof(whorl_comm_t));
+    if (comms == NULL) {
+        return no_memory();
+    }
+    whorl_result_t rc = wh_comm_create_many(g->creates, g->ncreates, comms);
+    for (size_t i = 0; rc == WHORL_OK && i < g->ncreates; i++) {
+        *g->create_outs[i] = comms[i];
+    }
+    free(comms);
+    return rc;
+}
+
+WHORL_API whorl_result_t whorl_group_start(void)
+{
+    if (group.depth >= GROUP_DEPTH_MAX) {
+        return wh_fail(WHORL_E_USAGE, WH_SUBSYS_CALL, "whorl_group_start: %d groups are open already",
+                       GROUP_DEPTH_MAX);
+    }
+    group.depth++;
+    return WHORL_OK;
+}
+
+WHORL_API whorl_result_t whorl_group_end(void)
+{
+    if (group.depth == 0) {
+        return wh_fail(WHORL_E_USAGE, WH_SUBSYS_CALL, "whorl_group_end: no group is open");
+    }
+    group.depth--;
+    if (group.depth > 0) {
+        return WHORL_OK;
+    }
+
+    struct group g = group;
+    group = (struct group){.depth = 0};
+    whorl_result_t rc = g.spoiled;
+    if (rc == WHORL_OK) {
+        rc = run_creates(&g);
+    }
+    if (rc == WHORL_OK && g.ncalls > 0) {
+        rc = wh_batch_submit(g.calls, g.ncalls);
+    }
+    free(g.calls);
+    free(g.creates);
+    free(g.create_outs);
+    return rc;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How ranks find each other, know each other, and talk beside the data.
+ *
+ * Ranks meet at the root, a thread in the process that made the id. Every connection, to the root and
+ * between ranks, starts with a challenge and response in both directions (HMAC-SHA256 over fresh
+ * nonces with the job's secret) before anything else is believed. The root tells each rank whom to
+ * connect to: rank r connects to r + 1, r + 2, r + 4, ... (mod n), so that an all-gather and a barrier
+ * take log2(n) rounds and a rank keeps about 2 log2(n) connections.
+ *
+ * After the join one service thread per process reads all control connections of all communicators.
+ * It notices dead peers even while no call is in progress, and passes failures on from rank to rank.
+ */
+#ifndef WH_BOOTSTRAP_BOOT_H
+#define WH_BOOTSTRAP_BOOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/macros.h"
+
+#include <whorl/whorl.h>
+
+/** Makes an id with a random secret and starts its root in this process; see whorl_id_create(). */
+WH_MUST_CHECK whorl_result_t wh_boot_id_create(whorl_id_t *id_out);
+
+/**
+ * The id of a job whose ranks meet at address ("host:port") with a secret that is any text. The same
+ * arguments give the same id. Resolves the host name.
+ */
+WH_MUST_CHECK whorl_result_t wh_boot_id_from_address(const char *address, const char *secret,
+                                                     whorl_id_t *id_out);
+
+/** Starts the root of an id from wh_boot_id_from_address() in this process: rank 0 does. */
+WH_MUST_CHECK whorl_result_t wh_boot_root_start(const whorl_id_t *id);
+
+/** Is id well-formed (magic, version, checksum)? */
+bool wh_boot_id_valid(const whorl_id_t *id);
+
+/** This rank's membership in a job. */
+struct wh_boot;
+
+struct wh_boot_join_args {
+    const whorl_id_t *id;
+    uint32_t nranks, rank;
+    uint64_t timeout_ms; /* for the whole join */
+    /* Called once, from the service thread, when the job has failed: a rank died, left early or
+     * called wh_boot_fail(). rc is WHORL_E_PEER or what the failing rank reported, text the whole
+     * story. May be NULL. */
+    void (*on_failure)(void *ctx, whorl_result_t rc, const char *text);
+    void *ctx;
+};
+
+/**
+ * Joins. Errors as whorl_comm_create(); "12 of 16 ranks joined; missing: 3, 7, 8, 15".
+ *
+ * Memory    *boot_out is given back with wh_boot_leave().
+ */
+WH_MUST_CHECK whorl_result_t wh_boot_join(const struct wh_boot_join_args *args,
+                                          struct wh_boot **boot_out);
+
+/**
+ * Every rank brings block_nbytes; blocks has nranks of them, this rank's already in place, and gets
+ * all the others'. Collective. At most 64 KiB a block.
+ *
+ * Errors    WHORL_E_TIMEOUT, WHORL_E_PEER (a rank died or left), both reported.
+ */
+WH_MUST_CHECK whorl_result_t wh_boot_allgather(struct wh_boot *boot, void *blocks,
+                                               size_t block_nbytes, uint64_t deadline_ns);
+
+/** Returns when every rank has called it. Collective. */
+WH_MUST_CHECK whorl_result_t wh_boot_barrier(struct wh_boot *boot, uint64_t deadline_ns);
+
+/**
+ * Tells every rank that the job has failed; their on_failure() gets rc and text. Any thread, does not
+ * wait. Only the first failure of a job counts; on_failure() of this rank is not called.
+ */
+void wh_boot_fail(struct wh_boot *boot, whorl_result_t rc, const char *text);
+
+/** How many collective operations this rank has started: tells an early leaver from a late one. Any
+ *  thread. */
+void wh_boot_set_nops(struct wh_boot *boot, uint64_t nops);
+
+/**
+ * Leaves in good order and frees boot: peers are told how many operations this rank has started, and
+ * a peer that starts more fails with an error that names this rank. on_failure() is not running and
+ * not called any more when it returns. Takes NULL. Does not wait for peers.
+ */
+void wh_boot_leave(struct wh_boot *boot);
+
+#endif

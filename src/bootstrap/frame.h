@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What travels on a connection after the handshake: frames, each a head of 24 bytes and a payload.
+ *
+ *     to the root     JOIN      a member: who I am and where I listen
+ *     from the root   WELCOME   the members to connect to
+ *                     REFUSE    a failure: why nobody can join
+ *     between ranks   EDGE      a member, both ways, first thing on an edge
+ *                     BLOCK     a part of an all-gather or barrier
+ *                     FAIL      a failure: the job is broken
+ *                     BYE       I leave; tag: how many operations I have started
+ *
+ * Who sends frames has proved that it belongs to the job; what is in them is checked all the same.
+ */
+#ifndef WH_BOOTSTRAP_FRAME_H
+#define WH_BOOTSTRAP_FRAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bootstrap/ticket.h"
+
+#include <whorl/whorl.h>
+
+enum {
+    WH_HEAD_NBYTES = 24,
+    WH_HOST_NBYTES = 64,
+    WH_MEMBER_NBYTES = 20 + 16 * WH_NADDRS_MAX + WH_HOST_NBYTES,
+    WH_BLOCK_NBYTES_MAX = 65536,
+    WH_TEXT_NBYTES_MAX = 2048, /* of a failure, with its end */
+    WH_ROUNDS_MAX = 16,        /* log2 of the number of ranks */
+    WH_NRANKS_MAX = 1 << WH_ROUNDS_MAX,
+};
+
+enum wh_frame_type {
+    WH_FRAME_JOIN = 1,
+    WH_FRAME_WELCOME,
+    WH_FRAME_REFUSE,
+    WH_FRAME_EDGE,
+    WH_FRAME_BLOCK,
+    WH_FRAME_FAIL,
+    WH_FRAME_BYE,
+};
+
+struct wh_frame {
+    enum wh_frame_type type;
+    uint32_t round; /* BLOCK: of the collective */
+    uint32_t rank;  /* BLOCK: whose block; FAIL: where it began */
+    uint64_t tag;   /* BLOCK: which collective; BYE: operations */
+    uint32_t payload_nbytes;
+    const void *payload;
+};
+
+/** Writes the head of frame. */
+void wh_head_encode(const struct wh_frame *frame, uint8_t out[WH_HEAD_NBYTES]);
+
+/** False if it is no head, or of a frame longer than its type can be. Sets payload to NULL. */
+bool wh_head_decode(const uint8_t in[WH_HEAD_NBYTES], struct wh_frame *frame_out);
+
+/** A rank, as it tells about itself. */
+struct wh_member {
+    uint32_t rank, nranks, pid;
+    uint32_t timeout_ms;
+    uint16_t port;
+    uint32_t naddrs;
+    struct wh_addr addrs[WH_NADDRS_MAX];
+    char host[WH_HOST_NBYTES];
+};
+
+void wh_member_encode(const struct wh_member *member, uint8_t out[WH_MEMBER_NBYTES]);
+
+/** False, *member_out untouched, if it is none. rank may still be outside 0..nranks-1. */
+bool wh_member_decode(const uint8_t *in, size_t nbytes, struct wh_member *member_out);
+
+/** A failure: the result and the text of FAIL and REFUSE. */
+struct wh_failure {
+    whorl_result_t rc;
+    char text[WH_TEXT_NBYTES_MAX];
+};
+
+enum { WH_FAILURE_NBYTES_MAX = 4 + WH_TEXT_NBYTES_MAX };
+
+/** Returns the bytes written. */
+size_t wh_failure_encode(const struct wh_failure *failure, uint8_t out[WH_FAILURE_NBYTES_MAX]);
+
+/** Never fails: an unknown result becomes WHORL_E_PEER, control characters become '?'. */
+void wh_failure_decode(const uint8_t *in, size_t nbytes, struct wh_failure *failure_out);
+
+/** Writes the ranks r < nranks with wanted(ctx, r) as "3, 7-9, 15"; ", ..." where it was cut. */
+void wh_ranks_print(uint32_t nranks, bool (*wanted)(const void *ctx, uint32_t rank),
+                    const void *ctx, char *text, size_t text_nbytes);
+
+#endif

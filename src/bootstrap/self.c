@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See self.h. */
+#include "bootstrap/self.h"
+
+#include "base/config.h"
+#include "base/log.h"
+
+whorl_result_t wh_self_family(enum wh_family *family_out)
+{
+    const struct wh_config *config;
+    whorl_result_t rc = wh_config_get(&config);
+    if (rc == WHORL_OK && !wh_family_parse(config->socket_family, family_out)) {
+        rc = wh_fail(WHORL_E_CONFIG, WH_SUBSYS_BOOTSTRAP,
+                     "WHORL_SOCKET_FAMILY=%s: AF_INET, AF_INET6 or nothing is accepted",
+                     config->socket_family);
+    }
+    return rc;
+}
+
+whorl_result_t wh_self_addrs(struct wh_addr addrs_out[WH_NADDRS_MAX], uint32_t *naddrs_out)
+{
+    const struct wh_config *config;
+    enum wh_family family;
+    whorl_result_t rc = wh_self_family(&family);
+    if (rc == WHORL_OK) {
+        rc = wh_config_get(&config);
+    }
+    if (rc == WHORL_OK) {
+        rc = wh_sock_own_addrs(config->socket_ifname, family, addrs_out, WH_NADDRS_MAX, naddrs_out);
+    }
+    return rc;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is inside a whorl_id_t: where the root listens, and the job's secret. */
+#ifndef WH_BOOTSTRAP_TICKET_H
+#define WH_BOOTSTRAP_TICKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/sock.h"
+
+#include <whorl/whorl.h>
+
+enum { WH_SECRET_NBYTES = 16, WH_NADDRS_MAX = 5 };
+
+struct wh_ticket {
+    uint8_t secret[WH_SECRET_NBYTES];
+    uint16_t port; /* of all addresses */
+    uint32_t naddrs;
+    struct wh_addr addrs[WH_NADDRS_MAX]; /* best first */
+};
+
+void wh_ticket_encode(const struct wh_ticket *ticket, whorl_id_t *id_out);
+
+/** False, *ticket_out untouched, if id is none. The caller forgets the secret with wh_ticket_fini(). */
+bool wh_ticket_decode(const whorl_id_t *id, struct wh_ticket *ticket_out);
+
+void wh_ticket_fini(struct wh_ticket *ticket);
+
+#endif

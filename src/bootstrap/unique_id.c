@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ids: made at random together with their root, or from an address and a secret that all ranks know. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "base/sock.h"
+#include "bootstrap/boot.h"
+#include "bootstrap/root.h"
+#include "bootstrap/self.h"
+#include "bootstrap/ticket.h"
+
+bool wh_boot_id_valid(const whorl_id_t *id)
+{
+    struct wh_ticket ticket;
+    bool valid = wh_ticket_decode(id, &ticket);
+    wh_ticket_fini(&ticket);
+    return valid;
+}
+
+whorl_result_t wh_boot_id_create(whorl_id_t *id_out)
+{
+    struct wh_ticket ticket = {0};
+    enum wh_family family;
+    int listener;
+    whorl_result_t rc = wh_self_family(&family);
+    if (rc == WHORL_OK) {
+        rc = wh_self_addrs(ticket.addrs, &ticket.naddrs);
+    }
+    if (rc == WHORL_OK) {
+        rc = wh_random(ticket.secret, sizeof(ticket.secret));
+    }
+    if (rc == WHORL_OK) {
+        rc = wh_sock_listen(family, 0, &listener, &ticket.port);
+    }
+    if (rc == WHORL_OK) {
+        rc = wh_root_start(&ticket, listener);
+    }
+    if (rc == WHORL_OK) {
+        wh_ticket_encode(&ticket, id_out);
+    }
+    wh_ticket_fini(&ticket);
+    return rc;
+}
+
+/* The job's secret: 16 bytes of SHA-256 over a word of ours and the text. */
+static whorl_result_t secret_from_text(const char *text, uint8_t secret_out[WH_SECRET_NBYTES])
+{
+    static const char word[] = "whorl secret";
+    size_t text_nbytes = strlen(text), nbytes = sizeof(word) + text_nbytes;
+    uint8_t *bytes = malloc(nbytes);
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    bool ok = false;
+    if (bytes != NULL) {
+        memcpy(bytes, word, sizeof(word));
+        memcpy(bytes + sizeof(word), text, text_nbytes);
+        ok = EVP_Digest(bytes, nbytes, digest, NULL, EVP_sha256(), NULL) == 1;
+        OPENSSL_cleanse(bytes, nbytes);
+        free(bytes);
+    }
+    if (!ok) {
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_BOOTSTRAP, "no memory to hash the job's secret");
+    }
+    memcpy(secret_out, digest, WH_SECRET_NBYTES);
+    OPENSSL_cleanse(digest, sizeof(digest));
+    return WHORL_OK;
+}
+
+whorl_result_t wh_boot_id_from_address(const char *address, const char *secret, whorl_id_t *id_out)
+{
+    struct wh_ticket ticket = {0};
+    enum wh_family family;
+    whorl_result_t rc = wh_self_family(&family);
+    if (rc == WHORL_OK) {
+        rc = wh_sock_resolve(address, family, ticket.addrs, WH_NADDRS_MAX, &ticket.naddrs);
+    }
+    if (rc == WHORL_OK) {
+        rc = secret_from_text(secret, ticket.secret);
+    }
+    if (rc == WHORL_OK) {
+        ticket.port = ticket.addrs[0].port;
+        wh_ticket_encode(&ticket, id_out);
+    }
+    wh_ticket_fini(&ticket);
+    return rc;
+}
+
+whorl_result_t wh_boot_root_start(const whorl_id_t *id)
+{
+    struct wh_ticket ticket;
+    if (!wh_ticket_decode(id, &ticket)) {
+        return wh_fail(WHORL_E_ARG, WH_SUBSYS_BOOTSTRAP, "this is no id, or it was mangled");
+    }
+
+    enum wh_family family;
+    int listener;
+    uint16_t port;
+    whorl_result_t rc = wh_self_family(&family);
+    if (rc == WHORL_OK) {
+        rc = wh_sock_listen(family, ticket.port, &listener, &port);
+    }
+    if (rc == WHORL_OK) {
+        rc = wh_root_start(&ticket, listener);
+    }
+    wh_ticket_fini(&ticket);
+    return rc;
+}

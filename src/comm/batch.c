@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Batches: calls that run together in one thread.
+ *
+ * A batch is one loop over its calls, inside wh_wait(). A call starts when its communicator's ticket
+ * is on turn and nothing that it must come after is still running: collectives of a communicator run
+ * one after the other, messages on the same plan too, everything else side by side. That is what lets
+ * one thread drive several ranks, or exchange messages in both directions.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "comm/comm.h"
+
+enum call_state { CALL_PENDING, CALL_RUNNING, CALL_DONE };
+
+struct running_call {
+    struct wh_call call;
+    enum call_state state;
+    struct wh_plan_row *row;
+    whorl_result_t rc;
+};
+
+/* One communicator's share in a batch. */
+struct part {
+    struct whorl_comm *comm;
+    uint64_t ticket;
+    bool on_turn;
+    bool collective_running;
+    size_t nleft; /* calls not done */
+};
+
+struct batch {
+    struct wh_task task; /* first: a stream's thread finds the batch by it */
+    size_t ncalls, nparts;
+    size_t nleft;
+    struct running_call *calls;
+    struct part *parts;
+};
+
+/* A batch of one call, the common case, needs no memory of its own. */
+struct small_batch {
+    struct batch batch;
+    struct running_call call;
+    struct part part;
+};
+
+static bool is_p2p(enum wh_coll coll)
+{
+    return coll == WH_COLL_SEND || coll == WH_COLL_RECV;
+}
+
+static struct part *part_of(struct batch *b, const struct whorl_comm *comm)
+{
+    for (size_t i = 0; i < b->nparts; i++) {
+        if (b->parts[i].comm == comm) {
+            return &b->parts[i];
+        }
+    }
+    return NULL;
+}
+
+/* Bytes that the cost functions count. */
+static size_t call_nbytes(const struct wh_call *call)
+{
+    size_t nbytes = call->op.count * whorl_dtype_nbytes(call->op.dtype);
+    bool blocks = call->coll == WH_COLL_ALL_GATHER || call->coll == WH_COLL_REDUCE_SCATTER;
+    return blocks ? nbytes * call->comm->nranks : nbytes;
+}
+
+/* Starts a call, if its plan is free. */
+static whorl_result_t start_call(struct running_call *rc_call)
+{
+    struct wh_call *call = &rc_call->call;
+    struct whorl_comm *comm = call->comm;
+    struct wh_plan_query query = {
+        .problem = {call->coll, comm->rank, comm->nranks, call->root},
+        .nbytes = call_nbytes(call),
+        .fabric = &comm->fabric,
+        .algos = &comm->algos,
+        .wire = comm->wire,
+        .slot_nbytes = comm->slot_nbytes,
+    };
+    struct wh_plan_row *row;
+    whorl_result_t rc = wh_plans_get(&comm->plans, &query, &row);
+    if (rc != WHORL_OK) {
+        return rc;
+    }
+    if (row->busy) {
+        return WHORL_IN_PROGRESS;
+    }
+
+    if (is_p2p(call->coll)) {
+        call->op.seq = row->next_seq++;
+    } else {
+        call->op.seq = comm->next_seq++;
+        wh_boot_set_nops(comm->boot, call->op.seq);
+    }
+    rc = wh_run_start(row->plan, &call->op);
+    if (rc == WHORL_OK) {
+        row->busy = true;
+        rc_call->row = row;
+        rc_call->state = CALL_RUNNING;
+    }
+    return rc;
+}
+
+static void end_call(struct batch *b, struct part *part, struct running_call *call, whorl_result_t rc)
+{
+    if (call->state == CALL_RUNNING) {
+        call->row->busy = false;
+        part->collective_running &= is_p2p(call->call.coll);
+    }
+    call->state = CALL_DONE;
+    call->rc = rc;
+    b->nleft--;
+    part->nleft--;
+    if (part->nleft == 0) {
+        atomic_store_explicit(&part->comm->now_serving, part->ticket + 1, memory_order_release);
+        wh_comm_ring(part->comm);
+    }
+}
+
+/* Is this a message from the rank to itself? */
+static bool is_self(const struct wh_call *call)
+{
+    return is_p2p(call->coll) && call->root == call->comm->rank;
+}
+
+/* A message to itself is a copy, from the first send that is left to the first receive. */
+static whorl_result_t copy_self(struct batch *b, struct part *part, struct running_call *send)
+{
+    const struct wh_op *from = &send->call.op;
+    for (size_t i = 0; i < b->ncalls; i++) {
+        struct running_call *recv = &b->calls[i];
+        if (recv->call.comm != part->comm || recv->state == CALL_DONE || !is_self(&recv->call) ||
+            recv->call.coll != WH_COLL_RECV) {
+            continue;
+        }
+        const struct wh_op *to = &recv->call.op;
+        if (from->count != to->count || from->dtype != to->dtype) {
+            return wh_fail(WHORL_E_MISMATCH, WH_SUBSYS_P2P,
+                           "rank %u sends %zu elements of %s to itself, but receives %zu of %s",
+                           part->comm->rank, from->count, whorl_dtype_str(from->dtype), to->count,
+                           whorl_dtype_str(to->dtype));
+        }
+        if (from->count > 0) {
+            memmove(to->output, from->input, from->count * whorl_dtype_nbytes(from->dtype));
+        }
+        end_call(b, part, recv, WHORL_OK);
+        return WHORL_OK;
+    }
+    return wh_fail(WHORL_E_USAGE, WH_SUBSYS_P2P,
+                   "rank %u sends to itself, but no receive from itself is in the same group",
+                   part->comm->rank);
+}
+
+/* A receive from itself waits for its send, which must be in the batch too. */
+static whorl_result_t await_self(const struct batch *b, const struct part *part)
+{
+    for (size_t i = 0; i < b->ncalls; i++) {
+        const struct running_call *send = &b->calls[i];
+        if (send->call.comm == part->comm && send->state != CALL_DONE && is_self(&send->call) &&
+            send->call.coll == WH_COLL_SEND) {
+            return WHORL_IN_PROGRESS;
+        }
+    }
+    return wh_fail(WHORL_E_USAGE, WH_SUBSYS_P2P,
+                   "rank %u receives from itself, but no send to itself is in the same group",
+                   part->comm->rank);
+}
+
+/* Gives one call its turn. */
+static void poll_call(struct batch *b, struct running_call *call, bool *moved_out)
+{
+    struct whorl_comm *comm = call->call.comm;
+    struct part *part = part_of(b, comm);
+    if (!part->on_turn) {
+        uint64_t serving = atomic_load_explicit(&comm->now_serving, memory_order_acquire);
+        part->on_turn = serving == part->ticket;
+        if (!part->on_turn) {
+            return;
+        }
+    }
+
+    whorl_result_t rc = WHORL_OK;
+    if (atomic_load_explicit(&comm->failure.stop, memory_order_relaxed) != 0) {
+        rc = wh_comm_failure(comm);
+    } else if (is_self(&call->call)) {
+        rc = call->call.coll == WH_COLL_SEND ? copy_self(b, part, call) : await_self(b, part);
+    } else if (call->state == CALL_PENDING) {
+        bool collective = !is_p2p(call->call.coll);
+        if (collective && part->collective_running) {
+            return;
+        }
+        rc = start_call(call);
+        if (rc == WHORL_IN_PROGRESS) {
+            return;
+        }
+        part->collective_running |= rc == WHORL_OK && collective;
+        *moved_out = true;
+    }
+    if (rc == WHORL_OK && call->state == CALL_RUNNING) {
+        rc = wh_run_advance(call->row->plan, moved_out);
+    }
+    if (rc == WHORL_IN_PROGRESS) {
+        return;
+    }
+    if (rc != WHORL_OK) {
+        rc = wh_comm_fail(comm, rc, wh_error_get());
+    }
+    *moved_out = true;
+    end_call(b, part, call, rc);
+}
+
+static whorl_result_t poll_batch(void *ctx, bool *moved_out)
+{
+    struct batch *b = ctx;
+    for (size_t i = 0; i < b->ncalls; i++) {
+        if (b->calls[i].state != CALL_DONE) {
+            poll_call(b, &b->calls[i], moved_out);
+        }
+    }
+    return b->nleft == 0 ? WHORL_OK : WHORL_IN_PROGRESS;
+}
+
+/* The deadline passed: the communicators of calls that are left fail, and with them the calls. */
+static void expire(struct batch *b)
+{
+    for (size_t i = 0; i < b->ncalls; i++) {
+        struct running_call *call = &b->calls[i];
+        struct whorl_comm *comm = call->call.comm;
+        if (call->state == CALL_DONE ||
+            atomic_load_explicit(&comm->failure.stop, memory_order_relaxed) != 0) {
+            continue;
+        }
+        char what[128] = "a call", where[512] = "not started: calls made before it are still running";
+        if (call->state == CALL_RUNNING) {
+            wh_signature_print(&call->row->plan->signature, what, sizeof(what));
+            wh_run_describe(call->row->plan, where, sizeof(where));
+        }
+        wh_fail(WHORL_E_TIMEOUT, WH_SUBSYS_COLL,
+                "rank %u: %s, operation %llu, did not finish within %llu ms (WHORL_TIMEOUT): %s",
+                comm->rank, what, (unsigned long long)call->call.op.seq,
+                (unsigned long long)comm->timeout_ms, where);
+        wh_comm_fail(comm, WHORL_E_TIMEOUT, wh_error_get());
+    }
+}
+
+static whorl_result_t run_batch(struct batch *b)
+{
+    enum { BELLS_MAX = 16 };
+    struct wh_doorbell *bells[BELLS_MAX];
+    uint32_t nbells = 0;
+    struct wh_wait wait = {.poll = poll_batch, .ctx = b, .bells = bells, .deadline_ns = WH_NEVER};
+    for (size_t i = 0; i < b->nparts; i++) {
+        struct whorl_comm *comm = b->parts[i].comm;
+        if (i == 0 || comm->patience.nspins < wait.patience.nspins) {
+            wait.patience = comm->patience;
+        }
+        struct wh_doorbell *bell = atomic_load_explicit(&comm->bell, memory_order_relaxed);
+        if (bell != NULL && nbells < BELLS_MAX) {
+            bells[nbells++] = bell;
+        }
+        if (comm->timeout_ms > 0) {
+            uint64_t deadline = wh_deadline_after_ms(comm->timeout_ms);
+            wait.deadline_ns = deadline < wait.deadline_ns ? deadline : wait.deadline_ns;
+        }
+    }
+    /* A bell short would mean sleeping through a wake-up: then none, and sleeps are naps. */
+    wait.nbells = nbells == b->nparts ? nbells : 0;
+
+    int rank_before = wh_log_set_rank((int)b->parts[0].comm->rank);
+    if (wh_wait(&wait) == WHORL_E_TIMEOUT) {
+        expire(b);
+        /* Failed calls end as soon as they are on turn; those before them have deadlines too. */
+        wait.deadline_ns = WH_NEVER;
+        whorl_result_t rc = wh_wait(&wait);
+        assert(rc == WHORL_OK);
+        (void)rc;
+    }
+    whorl_result_t first = WHORL_OK;
+    for (size_t i = 0; i < b->ncalls; i++) {
+        if (b->calls[i].rc != WHORL_OK) {
+            wh_comm_failure(b->calls[i].call.comm);
+            wh_comm_keep_error(b->calls[i].call.comm);
+            first = first != WHORL_OK ? first : b->calls[i].rc;
+        }
+    }
+    wh_log_set_rank(rank_before);
+    return first;
+}
+
+static whorl_result_t run_task(struct wh_task *task)
+{
+    struct batch *b = (struct batch *)task;
+    whorl_result_t rc = run_batch(b);
+    free(b);
+    return rc;
+}
+
+static void add_call(struct batch *b, const struct wh_call *call)
+{
+    struct part *part = part_of(b, call->comm);
+    if (part == NULL) {
+        part = &b->parts[b->nparts++];
+        *part = (struct part){.comm = call->comm, .ticket = call->comm->next_ticket++};
+    }
+    b->calls[b->ncalls++] = (struct running_call){.call = *call};
+    part->nleft++;
+    b->nleft++;
+}
+
+/* Calls that have the same stream as calls[first], from there on, as one batch. */
+static whorl_result_t submit_stream(const struct wh_call *calls, size_t ncalls, size_t first)
+{
+    struct whorl_stream *stream = calls[first].stream;
+    size_t n = 0;
+    for (size_t i = first; i < ncalls; i++) {
+        n += calls[i].stream == stream;
+    }
+    struct batch *b =
+        malloc(sizeof(*b) + n * (sizeof(struct running_call) + sizeof(struct part)));
+    if (b == NULL) {
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for a group of %zu calls", n);
+    }
+    *b = (struct batch){.task = {.run = run_task}, .calls = (struct running_call *)(b + 1)};
+    b->parts = (struct part *)(b->calls + n);
+    for (size_t i = first; i < ncalls; i++) {
+        if (calls[i].stream == stream) {
+            add_call(b, &calls[i]);
+        }
+    }
+    if (stream != NULL) {
+        wh_stream_submit(stream, &b->task);
+        return WHORL_OK;
+    }
+    return run_task(&b->task);
+}
+
+whorl_result_t wh_batch_submit(const struct wh_call *calls, size_t ncalls)
+{
+    if (ncalls == 1 && calls[0].stream == NULL) {
+        struct small_batch small = {.batch = {.nleft = 0}};
+        small.batch.calls = &small.call;
+        small.batch.parts = &small.part;
+        add_call(&small.batch, &calls[0]);
+        return run_batch(&small.batch);
+    }
+
+    /* Streams first: what runs in this thread may wait for them. */
+    whorl_result_t first = WHORL_OK;
+    size_t blocking = ncalls;
+    for (size_t i = 0; i < ncalls; i++) {
+        bool seen = false;
+        for (size_t j = 0; j < i && !seen; j++) {
+            seen = calls[j].stream == calls[i].stream;
+        }
+        if (seen) {
+            continue;
+        }
+        if (calls[i].stream == NULL) {
+            blocking = i;
+            continue;
+        }
+        whorl_result_t rc = submit_stream(calls, ncalls, i);
+        first = first != WHORL_OK ? first : rc;
+    }
+    if (blocking < ncalls) {
+        whorl_result_t rc = submit_stream(calls, ncalls, blocking);
+        first = first != WHORL_OK ? first : rc;
+    }
+    return first;
+}
+
+static whorl_result_t poll_drained(void *ctx, bool *moved_out)
+{
+    struct whorl_comm *comm = ctx;
+    (void)moved_out;
+    uint64_t serving = atomic_load_explicit(&comm->now_serving, memory_order_acquire);
+    return serving == comm->next_ticket ? WHORL_OK : WHORL_IN_PROGRESS;
+}
+
+void wh_comm_drain(struct whorl_comm *comm)
+{
+    /* No deadline of its own: every call that is queued has one, or the user wants none. */
+    struct wh_doorbell *bell = atomic_load_explicit(&comm->bell, memory_order_relaxed);
+    struct wh_wait wait = {
+        .patience = comm->patience,
+        .poll = poll_drained,
+        .ctx = comm,
+        .bells = &bell,
+        .nbells = bell != NULL ? 1 : 0,
+        .deadline_ns = WH_NEVER,
+    };
+    whorl_result_t rc = wh_wait(&wait);
+    assert(rc == WHORL_OK);
+    (void)rc;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Communicators: who is in one, what it has to do, and how it ends.
+ *
+ * Turns. Calls on a communicator run in the order in which they were made, also when some wait in
+ * streams: each batch of calls draws a ticket, and only the batch whose ticket is on turn touches the
+ * plans and the wire. Handing on the turn is the release that the next batch acquires.
+ *
+ * Failure. The first failure wins, wherever it is noticed (this rank's runner, the service thread of
+ * bootstrap, an abort from another thread): it is stored once, sets the stop word, wakes who sleeps,
+ * and is passed on to all ranks. From then on every call returns it.
+ */
+#ifndef WH_COMM_COMM_H
+#define WH_COMM_COMM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/config.h"
+#include "base/wait.h"
+#include "bootstrap/boot.h"
+#include "comm/plans.h"
+#include "device/stream.h"
+#include "executor/cpu/run.h"
+#include "tuner/select.h"
+#include "wire/wire.h"
+
+enum {
+    WH_COMM_NAME_NBYTES = 64,
+    WH_HOST_NAME_NBYTES = 64,
+    WH_FAILURE_NBYTES = 2048,
+    WH_REDOPS_MAX = 64,
+    WH_REDOP_FIRST_HANDLE = 16, /* handles are this and up, so that they are no predefined op */
+};
+
+/** What every rank knows of every other. */
+struct wh_member {
+    uint64_t host_key;
+    uint64_t process_key;
+    uint32_t pid;
+    uint32_t ncpus;
+    uint64_t cpus_key; /* equal: these ranks of a host share their cores */
+    char host[WH_HOST_NAME_NBYTES];
+};
+
+/** The first thing that went wrong. */
+struct wh_failure {
+    _Atomic int32_t stop; /* 0, or the result code; set with release after text */
+    pthread_mutex_t lock; /* for text, written once */
+    char text[WH_FAILURE_NBYTES];
+};
+
+/** A reduction made by the user. */
+struct wh_redop_slot {
+    bool used;
+    whorl_dtype_t dtype;
+    uint8_t scalar[WH_ELEM_NBYTES_MAX];
+};
+
+struct whorl_comm {
+    /* Set by create, read-only after: any thread. */
+    uint32_t rank, nranks;
+    char name[WH_COMM_NAME_NBYTES];
+    uint64_t timeout_ms; /* of an operation; 0: none */
+    uint64_t init_timeout_ms;
+    struct wh_member *members; /* nranks */
+    struct wh_patience patience;
+    struct wh_fabric fabric;
+    struct wh_algo_mask algos;
+    size_t slot_nbytes;
+    struct wh_boot *boot; /* NULL until joined */
+
+    /* Any thread. */
+    struct wh_failure failure;
+    pthread_mutex_t text_lock; /* for last_text */
+    char last_text[WH_FAILURE_NBYTES];
+    _Atomic uint64_t now_serving; /* ticket on turn */
+    _Atomic(struct wh_doorbell *) bell; /* the wire's; set once, wakes this rank's waits */
+
+    /* The caller's thread (one call at a time). */
+    uint64_t next_ticket;
+    struct wh_redop_slot redops[WH_REDOPS_MAX];
+
+    /* Whoever is on turn. */
+    struct wh_wire *wire;
+    struct wh_plans plans;
+    uint64_t next_seq; /* of collectives; the first is 1 */
+};
+
+/** One call of the API, checked and ready to run. */
+struct wh_call {
+    struct whorl_comm *comm;
+    enum wh_coll coll;
+    uint32_t root; /* or the peer */
+    struct wh_op op; /* seq is filled in when it runs */
+    struct whorl_stream *stream;
+};
+
+/* ---- comm_create.c ---- */
+
+struct wh_comm_args {
+    uint32_t nranks, rank;
+    whorl_id_t id;
+    whorl_options_t options; /* options.name may be NULL */
+};
+
+/** See whorl_comm_create(); arguments are checked. */
+WH_MUST_CHECK whorl_result_t wh_comm_create(const struct wh_comm_args *args,
+                                            struct whorl_comm **comm_out);
+
+/** One communicator per entry of args, each made in a thread of its own. On failure none is left. */
+WH_MUST_CHECK whorl_result_t wh_comm_create_many(const struct wh_comm_args *args, size_t ncomms,
+                                                 struct whorl_comm **comms_out);
+
+/** Waits for queued operations, leaves, frees. Takes NULL. */
+void wh_comm_destroy(struct whorl_comm *comm);
+
+/* ---- comm_split.c ---- */
+
+/** See whorl_comm_split(). */
+WH_MUST_CHECK whorl_result_t wh_comm_split(struct whorl_comm *comm, int color, int key,
+                                           const whorl_options_t *options,
+                                           struct whorl_comm **new_comm_out);
+
+/* ---- failure.c ---- */
+
+/** Records a failure of this rank and tells all others. `text` is completed with who is talking.
+ *  Returns the result code of the first failure, which may be an earlier one. */
+whorl_result_t wh_comm_fail(struct whorl_comm *comm, whorl_result_t rc, const char *text);
+
+/** The same for what another rank reported; not passed on. ctx is the communicator. */
+void wh_comm_on_remote_failure(void *ctx, whorl_result_t rc, const char *text);
+
+/** WHORL_OK, or the failure that broke comm, with its text as the thread's last error. */
+whorl_result_t wh_comm_failure(struct whorl_comm *comm);
+
+/** Breaks comm on every rank; see whorl_comm_abort(). */
+void wh_comm_abort(struct whorl_comm *comm);
+
+/** Wakes whoever waits on comm. */
+void wh_comm_ring(struct whorl_comm *comm);
+
+/** Remembers the thread's last error as comm's. */
+void wh_comm_keep_error(struct whorl_comm *comm);
+
+/* ---- batch.c ---- */
+
+/**
+ * Runs calls, of one or several communicators, together: collectives of one communicator in order,
+ * everything else side by side. Calls without a stream are complete on return, the others are queued
+ * on their streams.
+ *
+ * Returns the first error among the calls without a stream.
+ */
+WH_MUST_CHECK whorl_result_t wh_batch_submit(const struct wh_call *calls, size_t ncalls);
+
+/** Waits until everything submitted on comm has run, or comm has failed. */
+void wh_comm_drain(struct whorl_comm *comm);
+
+/* ---- launch.c ---- */
+
+/** What a launcher's environment says. */
+struct wh_launch {
+    uint32_t nranks, rank;
+    char root[256];   /* host:port */
+    char secret[512]; /* not a secret unless WHORL_SECRET was set */
+};
+
+/** Looks a variable up; NULL: not set. */
+typedef const char *(*wh_launch_lookup_fn)(const char *name);
+
+/** Reads the launcher's variables. WHORL_E_CONFIG, reported: none found, or one that makes no sense. */
+WH_MUST_CHECK whorl_result_t wh_launch_read(wh_launch_lookup_fn lookup,
+                                            const struct wh_config *config,
+                                            struct wh_launch *launch_out);
+
+#endif

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a communicator comes to be: join, tell each other who we are, connect, and only then believe
+ * that it works: the last step is a barrier, so that either all ranks have a communicator or none.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "comm/comm.h"
+#include "comm/members.h"
+
+enum { SLOT_NBYTES_MIN = 512, SLOT_NBYTES_MAX = 1 << 28 };
+
+static whorl_result_t configure(struct whorl_comm *comm, const struct wh_comm_args *args,
+                                const struct wh_config *config)
+{
+    const whorl_options_t *options = &args->options;
+    comm->rank = args->rank;
+    comm->nranks = args->nranks;
+    snprintf(comm->name, sizeof(comm->name), "%s", options->name != NULL ? options->name : "");
+    comm->timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : config->timeout_ms;
+    comm->init_timeout_ms =
+        options->init_timeout_ms != 0 ? options->init_timeout_ms : config->init_timeout_ms;
+
+    uint64_t slot_nbytes = config->buffer_nbytes / config->nslots & ~UINT64_C(63);
+    if (slot_nbytes < SLOT_NBYTES_MIN || slot_nbytes > SLOT_NBYTES_MAX) {
+        return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
+                       "WHORL_BUFFSIZE of %llu bytes makes %llu slots (WHORL_SLOTS) of %llu bytes each; "
+                       "a slot must have %d to %d bytes",
+                       (unsigned long long)config->buffer_nbytes, (unsigned long long)config->nslots,
+                       (unsigned long long)slot_nbytes, SLOT_NBYTES_MIN, SLOT_NBYTES_MAX);
+    }
+    comm->slot_nbytes = (size_t)slot_nbytes;
+    comm->next_seq = 1;
+    return wh_algo_mask_parse(config->algo, &comm->algos);
+}
+
+static whorl_result_t exchange_members(struct whorl_comm *comm, uint64_t deadline_ns)
+{
+    uint8_t *blocks = calloc(comm->nranks, WH_MEMBER_NBYTES);
+    if (blocks == NULL) {
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for %u members", comm->nranks);
+    }
+    wh_comm_member_encode(&comm->members[comm->rank], blocks + (size_t)comm->rank * WH_MEMBER_NBYTES);
+    whorl_result_t rc = wh_boot_allgather(comm->boot, blocks, WH_MEMBER_NBYTES, deadline_ns);
+    for (uint32_t r = 0; rc == WHORL_OK && r < comm->nranks; r++) {
+        wh_comm_member_decode(blocks + (size_t)r * WH_MEMBER_NBYTES, &comm->members[r]);
+    }
+    free(blocks);
+    return rc;
+}
+
+/* Ranks of the host of `member` that share its cores, itself included. */
+static uint32_t count_sharers(const struct whorl_comm *comm, const struct wh_member *member)
+{
+    uint32_t n = 0;
+    for (uint32_t r = 0; r < comm->nranks; r++) {
+        n += comm->members[r].host_key == member->host_key &&
+             comm->members[r].cpus_key == member->cpus_key;
+    }
+    return n;
+}
+
+/* What every rank must compute alike comes from what all ranks said. */
+static void set_policy(struct whorl_comm *comm, const struct wh_config *config)
+{
+    uint32_t crowd = 1;
+    for (uint32_t r = 0; r < comm->nranks; r++) {
+        const struct wh_member *member = &comm->members[r];
+        uint32_t ncpus = member->ncpus > 0 ? member->ncpus : 1;
+        uint32_t here = (uint32_t)wh_div_up(count_sharers(comm, member), ncpus);
+        crowd = here > crowd ? here : crowd;
+    }
+    comm->fabric = wh_fabric_shared_memory(crowd, comm->slot_nbytes);
+    comm->patience = wh_patience_for(count_sharers(comm, &comm->members[comm->rank]), config->spin,
+                                     config->nyields);
+}
+
+static whorl_result_t open_wire(struct whorl_comm *comm, const struct wh_config *config)
+{
+    uint64_t *keys = malloc(2 * comm->nranks * sizeof(*keys));
+    if (keys == NULL) {
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for %u ranks", comm->nranks);
+    }
+    for (uint32_t r = 0; r < comm->nranks; r++) {
+        keys[r] = comm->members[r].host_key;
+        keys[comm->nranks + r] = comm->members[r].process_key;
+    }
+    struct wh_wire_env env = {
+        .rank = comm->rank,
+        .nranks = comm->nranks,
+        .host_keys = keys,
+        .process_keys = keys + comm->nranks,
+        .nchannels = WH_NCHANNELS,
+        .nslots = (uint32_t)config->nslots,
+        .slot_nbytes = comm->slot_nbytes,
+    };
+    whorl_result_t rc = wh_wire_create(&env, config, &comm->wire);
+    free(keys);
+    return rc;
+}
+
+static whorl_result_t connect_wire(struct whorl_comm *comm, uint64_t deadline_ns)
+{
+    size_t address_nbytes = wh_wire_address_nbytes();
+    uint8_t *addresses = calloc(comm->nranks, address_nbytes);
+    if (addresses == NULL) {
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for %u addresses", comm->nranks);
+    }
+    wh_wire_address(comm->wire, addresses + comm->rank * address_nbytes);
+    whorl_result_t rc = wh_boot_allgather(comm->boot, addresses, address_nbytes, deadline_ns);
+    if (rc == WHORL_OK) {
+        rc = wh_wire_connect(comm->wire, addresses, &comm->failure.stop, deadline_ns);
+    }
+    free(addresses);
+    return rc;
+}
+
+static whorl_result_t join(struct whorl_comm *comm, const whorl_id_t *id)
+{
+    struct wh_boot_join_args args = {
+        .id = id,
+        .nranks = comm->nranks,
+        .rank = comm->rank,
+        .timeout_ms = comm->init_timeout_ms,
+        .on_failure = wh_comm_on_remote_failure,
+        .ctx = comm,
+    };
+    return wh_boot_join(&args, &comm->boot);
+}
+
+static struct whorl_comm *comm_alloc(uint32_t nranks)
+{
+    struct whorl_comm *comm = calloc(1, sizeof(*comm));
+    if (comm == NULL) {
+        return NULL;
+    }
+    comm->members = calloc(nranks, sizeof(*comm->members));
+    if (comm->members == NULL) {
+        free(comm);
+        return NULL;
+    }
+    pthread_mutex_init(&comm->failure.lock, NULL);
+    pthread_mutex_init(&comm->text_lock, NULL);
+    return comm;
+}
+
+static void comm_free(struct whorl_comm *comm)
+{
+    /* Boot first: its thread calls back into comm, and rings the bell that lives in the wire. */
+    wh_boot_leave(comm->boot);
+    wh_plans_fini(&comm->plans);
+    wh_wire_destroy(comm->wire);
+    pthread_mutex_destroy(&comm->text_lock);
+    pthread_mutex_destroy(&comm->failure.lock);
+    free(comm->members);
+    free(comm);
+}
+
+/* Everything between having memory for a communicator and having a communicator. */
+static whorl_result_t bring_up(struct whorl_comm *comm, const struct wh_comm_args *args)
+{
+    const struct wh_config *config;
+    whorl_result_t rc = wh_config_get(&config);
+    if (rc == WHORL_OK) {
+        rc = configure(comm, args, config);
+    }
+    if (rc == WHORL_OK) {
+        rc = wh_comm_member_self(&comm->members[comm->rank]);
+    }
+    if (rc == WHORL_OK) {
+        rc = join(comm, &args->id);
+    }
+    if (rc != WHORL_OK) {
+        return rc;
+    }
+
+    uint64_t deadline_ns = wh_deadline_after_ms(comm->init_timeout_ms);
+    rc = exchange_members(comm, deadline_ns);
+    if (rc == WHORL_OK) {
+        set_policy(comm, config);
+        rc = open_wire(comm, config);
+    }
+    if (rc == WHORL_OK) {
+        rc = connect_wire(comm, deadline_ns);
+    }
+    if (rc == WHORL_OK) {
+        atomic_store_explicit(&comm->bell, wh_wire_bell(comm->wire), memory_order_release);
+        rc = wh_boot_barrier(comm->boot, deadline_ns);
+    }
+    if (rc != WHORL_OK) {
+        /* The others are waiting in one of these steps: tell them. */
+        rc = wh_comm_fail(comm, rc, wh_error_get());
+    }
+    return rc;
+}
+
+whorl_result_t wh_comm_create(const struct wh_comm_args *args, struct whorl_comm **comm_out)
+{
+    assert(args->rank < args->nranks);
+
+    int rank_before = wh_log_set_rank((int)args->rank);
+    struct whorl_comm *comm = comm_alloc(args->nranks);
+    if (comm == NULL) {
+        wh_log_set_rank(rank_before);
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for a communicator");
+    }
+    whorl_result_t rc = bring_up(comm, args);
+    if (rc == WHORL_OK) {
+        wh_log(WH_LOG_INFO, WH_SUBSYS_INIT, "communicator%s%s ready: rank %u of %u, %u usable cores",
+               comm->name[0] != '\0' ? " " : "", comm->name, comm->rank, comm->nranks,
+               comm->members[comm->rank].ncpus);
+        *comm_out = comm;
+    } else {
+        comm_free(comm);
+    }
+    wh_log_set_rank(rank_before);
+    return rc;
+}
+
+void wh_comm_destroy(struct whorl_comm *comm)
+{
+    if (comm == NULL) {
+        return;
+    }
+    int rank_before = wh_log_set_rank((int)comm->rank);
+    wh_comm_drain(comm);
+    wh_log(WH_LOG_INFO, WH_SUBSYS_DESTROY, "communicator%s%s ends after %llu collectives",
+           comm->name[0] != '\0' ? " " : "", comm->name, (unsigned long long)comm->next_seq - 1);
+    comm_free(comm);
+    wh_log_set_rank(rank_before);
+}
+
+/* One rank of many, made in its own thread. */
+struct create_job {
+    const struct wh_comm_args *args;
+    struct whorl_comm *comm;
+    whorl_result_t rc;
+    char text[WH_FAILURE_NBYTES];
+    pthread_t thread;
+    bool started;
+};
+
+static void *create_main(void *arg)
+{
+    struct create_job *job = arg;
+    job->rc = wh_comm_create(job->args, &job->comm);
+    snprintf(job->text, sizeof(job->text), "%s", wh_error_get());
+    return NULL;
+}
+
+static whorl_result_t finish_jobs(struct create_job *jobs, size_t ncomms,
+                                  struct whorl_comm **comms_out)
+{
+    whorl_result_t rc = WHORL_OK;
+    for (size_t i = 0; i < ncomms; i++) {
+        if (jobs[i].started) {
+            pthread_join(jobs[i].thread, NULL);
+        }
+        if (rc == WHORL_OK && jobs[i].rc != WHORL_OK) {
+            rc = jobs[i].rc;
+            wh_error_set(jobs[i].text);
+        }
+    }
+    for (size_t i = 0; i < ncomms; i++) {
+        if (rc == WHORL_OK) {
+            comms_out[i] = jobs[i].comm;
+        } else {
+            wh_comm_destroy(jobs[i].comm);
+        }
+    }
+    return rc;
+}
+
+whorl_result_t wh_comm_create_many(const struct wh_comm_args *args, size_t ncomms,
+                                   struct whorl_comm **comms_out)
+{
+    struct create_job *jobs = calloc(ncomms > 0 ? ncomms : 1, sizeof(*jobs));
+    if (jobs == NULL) {
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for %zu communicators", ncomms);
+    }
+    for (size_t i = 0; i < ncomms; i++) {
+        jobs[i].args = &args[i];
+        int err = pthread_create(&jobs[i].thread, NULL, create_main, &jobs[i]);
+        jobs[i].started = err == 0;
+        if (err != 0) {
+            jobs[i].rc = wh_fail(WHORL_E_SYS, WH_SUBSYS_INIT,
+                                 "no thread to make rank %u in: %s", args[i].rank, strerror(err));
+            snprintf(jobs[i].text, sizeof(jobs[i].text), "%s", wh_error_get());
+        }
+    }
+    whorl_result_t rc = finish_jobs(jobs, ncomms, comms_out);
+    free(jobs);
+    return rc;
+}

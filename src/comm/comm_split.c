@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Splitting: everyone tells color and key; the first rank of each color makes an id for it; everyone
+ * learns all ids and joins the one of its color. A new communicator is like any other from then on.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "comm/comm.h"
+
+enum { CHOICE_NBYTES = 8 };
+
+static whorl_result_t gather_choices(struct whorl_comm *comm, int color, int key, uint8_t *choices)
+{
+    uint8_t *mine = choices + (size_t)comm->rank * CHOICE_NBYTES;
+    wh_put_le32(mine, (uint32_t)color);
+    wh_put_le32(mine + 4, (uint32_t)key);
+    return wh_boot_allgather(comm->boot, choices, CHOICE_NBYTES,
+                             wh_deadline_after_ms(comm->init_timeout_ms));
+}
+
+static int choice_color(const uint8_t *choices, uint32_t rank)
+{
+    return (int)wh_get_le32(choices + (size_t)rank * CHOICE_NBYTES);
+}
+
+static int choice_key(const uint8_t *choices, uint32_t rank)
+{
+    return (int)wh_get_le32(choices + (size_t)rank * CHOICE_NBYTES + 4);
+}
+
+/* This rank's place among those of its color, how many they are, and the old rank that is first. */
+static void find_place(const struct whorl_comm *comm, const uint8_t *choices,
+                       struct wh_comm_args *args, uint32_t *first_out)
+{
+    int color = choice_color(choices, comm->rank);
+    int key = choice_key(choices, comm->rank);
+    *first_out = comm->rank;
+    for (uint32_t r = 0; r < comm->nranks; r++) {
+        if (choice_color(choices, r) != color) {
+            continue;
+        }
+        int other = choice_key(choices, r);
+        args->nranks++;
+        args->rank += other < key || (other == key && r < comm->rank);
+        int first_key = choice_key(choices, *first_out);
+        if (other < first_key || (other == first_key && r < *first_out)) {
+            *first_out = r;
+        }
+    }
+}
+
+static whorl_result_t split(struct whorl_comm *comm, uint8_t *choices, whorl_id_t *ids,
+                            struct wh_comm_args *args, struct whorl_comm **new_comm_out)
+{
+    bool takes_part = choice_color(choices, comm->rank) != WHORL_SPLIT_NOCOLOR;
+    uint32_t first = comm->rank;
+    if (takes_part) {
+        find_place(comm, choices, args, &first);
+    }
+    memset(ids, 0, comm->nranks * sizeof(*ids));
+    whorl_result_t rc = WHORL_OK;
+    if (takes_part && first == comm->rank) {
+        rc = wh_boot_id_create(&ids[comm->rank]);
+    }
+    if (rc == WHORL_OK) {
+        rc = wh_boot_allgather(comm->boot, ids, sizeof(*ids),
+                               wh_deadline_after_ms(comm->init_timeout_ms));
+    }
+    if (rc != WHORL_OK || !takes_part) {
+        *new_comm_out = NULL;
+        return rc;
+    }
+    args->id = ids[first];
+    return wh_comm_create(args, new_comm_out);
+}
+
+whorl_result_t wh_comm_split(struct whorl_comm *comm, int color, int key,
+                             const whorl_options_t *options, struct whorl_comm **new_comm_out)
+{
+    wh_comm_drain(comm);
+    whorl_result_t rc = wh_comm_failure(comm);
+    if (rc != WHORL_OK) {
+        return rc;
+    }
+    uint8_t *choices = calloc(comm->nranks, CHOICE_NBYTES);
+    whorl_id_t *ids = calloc(comm->nranks, sizeof(*ids));
+    if (choices == NULL || ids == NULL) {
+        rc = wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory to split %u ranks", comm->nranks);
+        goto undo_alloc;
+    }
+    rc = gather_choices(comm, color, key, choices);
+    if (rc == WHORL_OK) {
+        struct wh_comm_args args = {.options = *options};
+        rc = split(comm, choices, ids, &args, new_comm_out);
+    }
+
+undo_alloc:
+    if (rc != WHORL_OK) {
+        rc = wh_comm_fail(comm, rc, wh_error_get());
+    }
+    free(ids);
+    free(choices);
+    return rc;
+}

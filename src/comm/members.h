@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every rank tells every other at the start. */
+#ifndef WH_COMM_MEMBERS_H
+#define WH_COMM_MEMBERS_H
+
+#include "comm/comm.h"
+
+enum { WH_MEMBER_NBYTES = 96 };
+
+/** This process as a member: host, pid, keys, usable cores. */
+WH_MUST_CHECK whorl_result_t wh_comm_member_self(struct wh_member *member_out);
+
+/** Fixed size, little endian. */
+void wh_comm_member_encode(const struct wh_member *member, uint8_t out[WH_MEMBER_NBYTES]);
+
+/** Bytes from a peer: the host name comes out terminated and printable. */
+void wh_comm_member_decode(const uint8_t in[WH_MEMBER_NBYTES], struct wh_member *member);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The CPU executor: runs one operation's schedule over links, without ever blocking.
+ *
+ * A plan is a schedule made ready on this rank: links looked up, scratch allocated, a cursor per lane.
+ * It is made once and used by one operation at a time. A run is a plan at work: start it, then advance
+ * it until it says WHORL_OK. One step moves one message; a lane that cannot go on (nothing arrived, no
+ * room) is left, and the next lane gets its turn.
+ *
+ * Geometry. A slot holds slot_nbytes, a step at most nchunks_per_step chunks, so a chunk is at most
+ * slot_nbytes / nchunks_per_step bytes and a pass nchunks times that. The last pass is shorter: its
+ * elements are spread over the chunks anew.
+ */
+#ifndef WH_EXECUTOR_CPU_RUN_H
+#define WH_EXECUTOR_CPU_RUN_H
+
+#include "executor/signature.h"
+#include "numeric/reduce.h"
+#include "schedule/sched.h"
+#include "wire/wire.h"
+
+enum { WH_ELEM_NBYTES_MAX = 8 };
+
+/** One call, as plain values. */
+struct wh_op {
+    const void *input; /* NULL where the rank has none */
+    void *output;      /* NULL where the rank has none */
+    size_t count;      /* elements of the vector; of one block for all_gather and reduce_scatter */
+    whorl_dtype_t dtype;
+    uint8_t redop; /* as in wh_signature */
+    uint8_t premul_scalar[WH_ELEM_NBYTES_MAX]; /* one element, with WH_REDOP_PREMUL_SUM */
+    uint64_t seq;
+};
+
+/** Where one lane is. */
+struct wh_lane_cursor {
+    uint32_t step; /* next, within the lane */
+    uint64_t pass;
+    uint8_t *scratch; /* nchunks * chunk_nbytes, NULL if the lane needs none */
+};
+
+/** Made by wh_plan_create(); everything else is the executor's. */
+struct wh_plan {
+    struct wh_sched *sched;       /* owned */
+    struct wh_link **links;       /* sched->nlinks; they belong to the wire */
+    struct wh_lane_cursor *lanes; /* sched->nlanes */
+    size_t chunk_nbytes;          /* most bytes of a chunk */
+    uint8_t *bounce;              /* chunk_nbytes, for premultiplied inputs; NULL until needed */
+    const struct wh_kernels *kernels;
+
+    /* The operation at work. */
+    struct wh_op op;
+    struct wh_signature signature;
+    uint8_t encoded[WH_SIGNATURE_NBYTES];
+    size_t elem_nbytes;
+    size_t chunk_nelems;      /* of every pass but the last */
+    size_t last_chunk_nelems; /* of the last */
+    uint64_t npasses;
+    uint32_t nlanes_running;
+};
+
+/**
+ * Makes a plan; opens the links it needs.
+ *
+ * Memory    takes sched, also on failure. Given back with wh_plan_destroy() before the wire closes.
+ * Blocking  never.
+ */
+WH_MUST_CHECK whorl_result_t wh_plan_create(struct wh_sched *sched, struct wh_wire *wire,
+                                            size_t slot_nbytes, struct wh_plan **plan_out);
+
+/** Takes NULL. */
+void wh_plan_destroy(struct wh_plan *plan);
+
+/** Bytes of memory that the plan holds, its links not counted. */
+uint64_t wh_plan_memory_nbytes(const struct wh_plan *plan);
+
+/** Puts op to work; the plan must be idle. Buffers must stay valid until the run is over.
+ *  WHORL_E_NOMEM. */
+WH_MUST_CHECK whorl_result_t wh_run_start(struct wh_plan *plan, const struct wh_op *op);
+
+/**
+ * Advances every lane as far as it goes. WHORL_OK: done, the plan is idle. WHORL_IN_PROGRESS: call
+ * again; *moved_out is set if anything advanced. WHORL_E_MISMATCH (reported, both calls named) or the
+ * transport's error: the plan and its links are of no more use.
+ */
+WH_MUST_CHECK whorl_result_t wh_run_advance(struct wh_plan *plan, bool *moved_out);
+
+/** What the run waits for, for people: "lane 0 step 3 of 6, pass 0: receives from rank 2". Always
+ *  terminated. */
+void wh_run_describe(const struct wh_plan *plan, char *text, size_t text_nbytes);
+
+#endif

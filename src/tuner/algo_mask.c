@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The grammar of WHORL_ALGO, which is NCCL_ALGO's. */
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/log.h"
+#include "tuner/select.h"
+
+/* Names that NCCL knows and we have nothing for. */
+static const char *const nccl_only[] = {"collnetdirect", "collnetchain", "collnet", "nvls", "nvlstree"};
+
+/* What an NCCL name is called here, per collective. */
+static const struct {
+    const char *name;
+    enum wh_coll coll;
+    const char *ours;
+} aliases[] = {
+    {"ring", WH_COLL_BROADCAST, "chain"},
+    {"ring", WH_COLL_REDUCE, "chain"},
+    {"pat", WH_COLL_ALL_GATHER, "circulant"},
+    {"pat", WH_COLL_REDUCE_SCATTER, "circulant"},
+};
+
+static const struct {
+    const char *name;
+    enum wh_coll coll;
+} functions[] = {
+    {"allreduce", WH_COLL_ALL_REDUCE},
+    {"allgather", WH_COLL_ALL_GATHER},
+    {"reducescatter", WH_COLL_REDUCE_SCATTER},
+    {"broadcast", WH_COLL_BROADCAST},
+    {"reduce", WH_COLL_REDUCE},
+};
+
+/* A piece of the setting; not terminated. */
+struct word {
+    const char *at;
+    size_t len;
+};
+
+static bool word_is(struct word w, const char *name)
+{
+    return strlen(name) == w.len && strncasecmp(w.at, name, w.len) == 0;
+}
+
+/* Cuts the part before the first `sep` off *rest, without spaces around it; false at the end. */
+static bool cut(struct word *rest, char sep, struct word *part)
+{
+    if (rest->at == NULL) {
+        return false;
+    }
+    const char *found = memchr(rest->at, sep, rest->len);
+    size_t len = found != NULL ? (size_t)(found - rest->at) : rest->len;
+    *part = (struct word){rest->at, len};
+    *rest = found != NULL ? (struct word){found + 1, rest->len - len - 1} : (struct word){NULL, 0};
+    while (part->len > 0 && isspace((unsigned char)part->at[0])) {
+        part->at++;
+        part->len--;
+    }
+    while (part->len > 0 && isspace((unsigned char)part->at[part->len - 1])) {
+        part->len--;
+    }
+    return true;
+}
+
+static uint64_t rows_of(enum wh_coll coll)
+{
+    uint64_t rows = 0;
+    for (size_t i = 0; i < wh_nalgos; i++) {
+        rows |= wh_algos[i]->coll == coll ? UINT64_C(1) << i : 0;
+    }
+    return rows;
+}
+
+/* Rows that a name means; false if it is no name at all. */
+static bool rows_named(struct word name, uint64_t *rows_out)
+{
+    bool known = false;
+    uint64_t rows = 0;
+    for (size_t i = 0; i < wh_nalgos; i++) {
+        bool hit = word_is(name, wh_algos[i]->name);
+        for (size_t a = 0; a < ARRAY_LEN(aliases) && !hit; a++) {
+            hit = aliases[a].coll == wh_algos[i]->coll && word_is(name, aliases[a].name) &&
+                  strcmp(aliases[a].ours, wh_algos[i]->name) == 0;
+        }
+        known |= hit;
+        rows |= hit ? UINT64_C(1) << i : 0;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(nccl_only); i++) {
+        known |= word_is(name, nccl_only[i]);
+    }
+    *rows_out = rows;
+    return known;
+}
+
+static whorl_result_t unknown_name(struct word name, const char *setting)
+{
+    char known[512] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < wh_nalgos; i++) {
+        bool seen = strcmp(wh_algos[i]->name, "p2p") == 0;
+        for (size_t j = 0; j < i && !seen; j++) {
+            seen = strcmp(wh_algos[j]->name, wh_algos[i]->name) == 0;
+        }
+        if (!seen && used < sizeof(known)) {
+            used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", used > 0 ? ", " : "",
+                                     wh_algos[i]->name);
+        }
+    }
+    return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
+                   "WHORL_ALGO=%s: %.*s is no algorithm; known are %s (and NCCL's names)", setting,
+                   (int)name.len, name.at, known);
+}
+
+static whorl_result_t parse_list(struct word list, const char *setting, uint64_t *rows_out)
+{
+    bool invert = list.len > 0 && list.at[0] == '^';
+    if (invert) {
+        list.at++;
+        list.len--;
+    }
+    uint64_t rows = 0;
+    struct word name;
+    while (cut(&list, ',', &name)) {
+        uint64_t named;
+        if (!rows_named(name, &named)) {
+            return unknown_name(name, setting);
+        }
+        rows |= named;
+    }
+    *rows_out = invert ? ~rows : rows;
+    return WHORL_OK;
+}
+
+static bool function_named(struct word name, enum wh_coll *coll_out)
+{
+    char plain[32];
+    size_t n = 0;
+    for (size_t i = 0; i < name.len && n + 1 < sizeof(plain); i++) {
+        if (name.at[i] != '_') {
+            plain[n++] = name.at[i];
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(functions); i++) {
+        if (word_is((struct word){plain, n}, functions[i].name)) {
+            *coll_out = functions[i].coll;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One part between semicolons: `list`, or `function:list`. */
+static whorl_result_t parse_part(struct word part, const char *setting, uint64_t *allowed)
+{
+    uint64_t rows;
+    const char *colon = memchr(part.at, ':', part.len);
+    if (colon == NULL) {
+        whorl_result_t rc = parse_list(part, setting, &rows);
+        for (size_t i = 0; rc == WHORL_OK && i < ARRAY_LEN(functions); i++) {
+            uint64_t own = rows_of(functions[i].coll);
+            if ((own & rows) != 0) {
+                *allowed = (*allowed & ~own) | (own & rows);
+            }
+        }
+        return rc;
+    }
+
+    struct word name = {part.at, (size_t)(colon - part.at)};
+    struct word list = {colon + 1, part.len - name.len - 1};
+    enum wh_coll coll;
+    if (!function_named(name, &coll)) {
+        return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
+                       "WHORL_ALGO=%s: %.*s is no function; known are AllReduce, AllGather, "
+                       "ReduceScatter, Broadcast and Reduce",
+                       setting, (int)name.len, name.at);
+    }
+    whorl_result_t rc = parse_list(list, setting, &rows);
+    if (rc != WHORL_OK) {
+        return rc;
+    }
+    uint64_t own = rows_of(coll);
+    if ((own & rows) == 0) {
+        return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV, "WHORL_ALGO=%s leaves no algorithm for %s",
+                       setting, wh_coll_str(coll));
+    }
+    *allowed = (*allowed & ~own) | (own & rows);
+    return WHORL_OK;
+}
+
+whorl_result_t wh_algo_mask_parse(const char *text, struct wh_algo_mask *mask_out)
+{
+    uint64_t allowed = UINT64_MAX;
+    struct word rest = {text, strlen(text)};
+    struct word part;
+    while (cut(&rest, ';', &part)) {
+        if (part.len == 0) {
+            continue;
+        }
+        whorl_result_t rc = parse_part(part, text, &allowed);
+        if (rc != WHORL_OK) {
+            return rc;
+        }
+    }
+    mask_out->allowed = allowed;
+    return WHORL_OK;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ranks for the tests of transports: threads or forked processes that have opened and connected a
+ * wire each and run the same function.
+ */
+#ifndef WH_TESTS_WIRE_WORLD_H
+#define WH_TESTS_WIRE_WORLD_H
+
+#include "conformance/wire_suite.h"
+
+enum { WORLD_RANKS_MAX = 8 };
+
+struct world_board; /* what the ranks share beside the transport */
+
+/** One rank's view. */
+struct world_rank {
+    struct wh_wire_env env;
+    uint64_t host_keys[WORLD_RANKS_MAX], process_keys[WORLD_RANKS_MAX];
+    struct wh_transport_wire *wire;
+    struct wh_doorbell *bell;
+    struct world_board *board;
+};
+
+struct world_spec {
+    const struct whorl_transport_ops *ops;
+    enum wire_ranks ranks;
+    uint32_t nranks, nchannels, nslots;
+    size_t slot_nbytes;
+    bool is_apart; /* all host and process keys differ */
+    void (*alter)(struct world_rank *rank); /* NULL, or changes env before open */
+    void (*run)(struct world_rank *rank);   /* may close the wire: then sets it to NULL */
+};
+
+/** Runs all ranks; a failed REQUIRE of any fails the test. */
+void world_run(const struct world_spec *spec);
+
+/** Waits until all ranks are here. */
+void world_barrier(struct world_rank *rank);
+
+/** A condition of the test, on any rank. A rank that misses one ends there. */
+void world_require(struct world_rank *rank, bool holds, const char *condition, const char *file,
+                   int line);
+#define REQUIRE(rank, condition) world_require(rank, condition, #condition, __FILE__, __LINE__)
+
+/** A link over the rank's wire; closed by the test, or with world_close(). */
+struct wh_link *world_link(struct world_rank *rank, uint32_t peer, uint32_t channel, bool is_send);
+
+/** Waits for a free slot and sends a message whose head and data follow from seed and nbytes. */
+void world_send(struct world_rank *rank, struct wh_link *link, uint64_t seed, size_t nbytes);
+/** Waits for a message, and requires that it is the one that world_send() sends. */
+void world_recv(struct world_rank *rank, struct wh_link *link, uint64_t seed, size_t nbytes);
+
+/** The same for a slot in hand. */
+void world_fill(const struct wh_slot *slot, uint64_t seed, size_t nbytes);
+bool world_is_filled(const struct wh_slot *slot, uint64_t seed, size_t nbytes);
+
+/** Two wires of one thread: opened, connected if that works at all. */
+struct world_pair {
+    struct world_rank ranks[2];
+};
+void world_pair_open(const struct world_spec *spec, struct world_pair *pair);
+/** Connects both in turns with their own addresses; at most npolls turns. */
+whorl_result_t world_pair_connect(struct world_pair *pair, uint32_t npolls);
+void world_pair_close(struct world_pair *pair);
+
+#endif

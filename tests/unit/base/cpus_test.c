@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Quotas of cgroups, as texts and as folders like those under /sys/fs/cgroup. */
+#include "base/cpus.h"
+
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/macros.h"
+#include "base/wait.h"
+
+Test(cpus, a_cpu_max_is_rounded_up)
+{
+    static const struct {
+        const char *text;
+        uint32_t cpus;
+    } rows[] = {
+        {"max 100000\n", WH_CPUS_ANY}, {"200000 100000\n", 2}, {"150000 100000", 2},
+        {"1000 100000", 1},            {"100001 100000", 2},   {"0 100000", WH_CPUS_ANY},
+        {"100000 0", WH_CPUS_ANY},     {"100000", WH_CPUS_ANY}, {"", WH_CPUS_ANY},
+        {"-1 100000", WH_CPUS_ANY},    {"what", WH_CPUS_ANY},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        cr_expect(wh_cpus_of_cpu_max(rows[i].text) == rows[i].cpus, "\"%s\": %u", rows[i].text,
+                  wh_cpus_of_cpu_max(rows[i].text));
+    }
+}
+
+Test(cpus, a_quota_of_version_1_is_rounded_up)
+{
+    cr_expect(wh_cpus_of_cfs("-1\n", "100000\n") == WH_CPUS_ANY);
+    cr_expect(wh_cpus_of_cfs("250000\n", "100000\n") == 3);
+    cr_expect(wh_cpus_of_cfs("50000", "100000") == 1);
+    cr_expect(wh_cpus_of_cfs("0", "100000") == WH_CPUS_ANY);
+    cr_expect(wh_cpus_of_cfs("100000", "0") == WH_CPUS_ANY);
+    cr_expect(wh_cpus_of_cfs("", "100000") == WH_CPUS_ANY);
+    cr_expect(wh_cpus_of_cfs("100000", "x") == WH_CPUS_ANY);
+}
+
+/* ---- folders --------------------------------------------------------------------------------- */
+
+static char mount[64];
+
+static void make_mount(void)
+{
+    strcpy(mount, "/tmp/whorl-cpus-test-XXXXXX");
+    cr_assert(mkdtemp(mount) != NULL);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+static void remove_mount(void)
+{
+    cr_expect(nftw(mount, remove_one, 8, FTW_DEPTH | FTW_PHYS) == 0);
+}
+
+/* Writes mount/group/name, with the folders above it. */
+static void put(const char *group, const char *name, const char *text)
+{
+    char path[256];
+    int n = snprintf(path, sizeof(path), "%s/%s", mount, group);
+    for (char *slash = strchr(path + strlen(mount) + 1, '/'); slash != NULL;
+         slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        cr_assert(mkdir(path, 0700) == 0 || errno == EEXIST);
+        *slash = '/';
+    }
+    cr_assert(mkdir(path, 0700) == 0 || errno == EEXIST);
+    snprintf(path + n, sizeof(path) - (size_t)n, "/%s", name);
+    FILE *file = fopen(path, "w");
+    cr_assert(file != NULL);
+    cr_assert(fputs(text, file) >= 0);
+    cr_assert(fclose(file) == 0);
+}
+
+TestSuite(cpus_folders, .init = make_mount, .fini = remove_mount);
+
+Test(cpus_folders, the_least_of_the_own_cgroup_and_all_above_counts)
+{
+    put("job/step/task", "cpu.max", "max 100000\n");
+    put("job/step", "cpu.max", "300000 100000\n");
+    put("job", "cpu.max", "800000 100000\n");
+    cr_expect(wh_cpus_of_cgroups("0::/job/step/task\n", mount) == 3);
+    cr_expect(wh_cpus_of_cgroups("0::/job", mount) == 8);
+    cr_expect(wh_cpus_of_cgroups("0::/\n", mount) == WH_CPUS_ANY);
+    cr_expect(wh_cpus_of_cgroups("0::/jobs\n", mount) == WH_CPUS_ANY);
+    cr_expect(wh_cpus_of_cgroups("", mount) == WH_CPUS_ANY);
+    cr_expect(wh_cpus_of_cgroups("nonsense\n:\n\n", mount) == WH_CPUS_ANY);
+}
+
+Test(cpus_folders, a_path_of_the_host_ends_at_the_mount_of_the_container)
+{
+    put("", "cpu.max", "200000 100000\n");
+    cr_expect(wh_cpus_of_cgroups("0::/kubepods/pod7/abc\n", mount) == 2);
+}
+
+Test(cpus_folders, version_1_is_read_where_the_cpu_controller_is)
+{
+    put("cpu/docker/abc", "cpu.cfs_quota_us", "450000\n");
+    put("cpu/docker/abc", "cpu.cfs_period_us", "100000\n");
+    cr_expect(wh_cpus_of_cgroups("5:memory:/docker/abc\n4:cpuset:/docker/abc\n", mount)
+              == WH_CPUS_ANY);
+    cr_expect(wh_cpus_of_cgroups("5:memory:/x\n3:cpuacct,cpu:/docker/abc\n0::/\n", mount) == 5);
+}
+
+Test(cpus_folders, the_unified_part_of_a_mixed_mount_is_read)
+{
+    put("unified/a", "cpu.max", "100000 100000\n");
+    cr_expect(wh_cpus_of_cgroups("4:cpu:/\n0::/a\n", mount) == 1);
+}
+
+Test(cpus, this_process_may_use_at_least_one_core)
+{
+    uint32_t cpus = wh_usable_cpus();
+    long online = sysconf(_SC_NPROCESSORS_CONF);
+    cr_expect(cpus >= 1);
+    cr_expect(online < 1 || cpus <= (uint32_t)online);
+    cr_expect(wh_usable_cpus() == cpus);
+}
+
+Test(cpus, the_key_of_this_process_stays_the_same)
+{
+    cr_assert_neq(wh_usable_cpus_key(), 0);
+    cr_assert_eq(wh_usable_cpus_key(), wh_usable_cpus_key());
+}

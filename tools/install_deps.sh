@@ -1,0 +1,93 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs what Whorl is built with, by apt or dnf; asks for root only when something is missing.
+# usage: install_deps.sh [build|test|all]
+#   build  compiler, CMake, Ninja, OpenSSL                          what `make` and `make demo` need
+#   test   and Criterion, a C++ compiler, Python                    what `make check` needs
+#   all    and Open MPI (optional)                                  what .ci/run uses
+# What is missing and cannot be had from the distribution's packages is named; only the first group
+# is an error, the tests that need the others are skipped with a reason.
+set -u
+
+level=${1:-test}
+required="" optional=""
+
+# need KIND "APT PACKAGE" "DNF PACKAGE" TEST...: notes a package of KIND if TEST fails.
+need() {
+    kind=$1 apt_package=$2 dnf_package=$3
+    shift 3
+    "$@" >/dev/null 2>&1 && return
+    package=$apt_package
+    [ "$manager" = dnf ] && package=$dnf_package
+    if [ "$kind" = required ]; then
+        required="$required $package"
+    else
+        optional="$optional $package"
+    fi
+}
+
+# has_module NAME: pkg-config knows the library; false also where pkg-config itself is missing.
+has_module() {
+    pkg-config --exists "$1"
+}
+
+run_as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null 2>&1; then
+        sudo "$@"
+    else
+        echo "install_deps: not root, and there is no sudo; run as root: $*" >&2
+        return 1
+    fi
+}
+
+install_packages() {
+    [ $# -gt 0 ] || return 0
+    echo "install_deps: installing $*"
+    case $manager in
+    apt)
+        [ -n "${updated:-}" ] || run_as_root apt-get update -q || true
+        updated=yes
+        run_as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
+            --no-install-recommends "$@"
+        ;;
+    dnf) run_as_root dnf install -q -y "$@" ;;
+    *)
+        echo "install_deps: no apt-get and no dnf here; please install: $*" >&2
+        return 1
+        ;;
+    esac
+}
+
+manager=none
+if command -v apt-get >/dev/null 2>&1; then
+    manager=apt
+elif command -v dnf >/dev/null 2>&1; then
+    manager=dnf
+fi
+
+need required gcc gcc command -v cc
+need required libc6-dev glibc-devel test -e /usr/include/stdio.h
+need required make make command -v make
+need required cmake cmake command -v cmake
+need required ninja-build ninja-build command -v ninja
+need required pkg-config pkgconf-pkg-config command -v pkg-config
+need required libssl-dev openssl-devel has_module libcrypto
+if [ "$level" != build ]; then
+    need required python3 python3 command -v python3
+    need optional g++ gcc-c++ command -v c++
+    need optional libcriterion-dev criterion-devel has_module criterion
+fi
+if [ "$level" = all ]; then
+    need optional openmpi-bin openmpi command -v mpirun
+    need optional libopenmpi-dev openmpi-devel command -v mpicc
+fi
+
+# shellcheck disable=SC2086
+install_packages $required || exit 1
+for package in $optional; do
+    install_packages "$package" ||
+        echo "install_deps: $package cannot be installed; what needs it will be skipped" >&2
+done
+exit 0
