@@ -177,7 +177,8 @@ WHORL_API whorl_result_t whorl_comm_create_local(int nranks, const whorl_options
 
 /**
  * Splits comm: ranks with the same color get a communicator together, ordered by (key, old rank).
- * A collective call. With WHORL_SPLIT_NOCOLOR *new_comm_out becomes NULL.
+ * A collective call. With WHORL_SPLIT_NOCOLOR *new_comm_out becomes NULL. Inside a group several ranks may
+ * be split by one thread, and new_comm_out is then written by whorl_group_end().
  *
  * Errors    WHORL_E_ARG if color is negative and not WHORL_SPLIT_NOCOLOR.
  */

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/argcheck.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "numeric/dtype.h"
 
-enum { NRANKS_MAX = 1 << 20 };
+enum {
+    NRANKS_MAX = 1 << 20,
+    OPTIONS_NBYTES_MAX = 4096, /* no future version will need more: larger is garbage */
+};
 
 whorl_result_t wh_check_pointer(const char *call, const char *what, const void *pointer)
 {
@@ -17,21 +21,25 @@ whorl_result_t wh_check_pointer(const char *call, const char *what, const void *
 }
 
 whorl_result_t wh_check_options(const char *call, const whorl_options_t *options,
-                                whorl_options_t *out)
+                                struct wh_comm_options *out)
 {
-    *out = (whorl_options_t)WHORL_OPTIONS_INIT;
-    if (options == NULL) {
-        return WHORL_OK;
+    whorl_options_t known = WHORL_OPTIONS_INIT;
+    if (options != NULL) {
+        if (options->struct_nbytes < sizeof(options->struct_nbytes) ||
+            options->struct_nbytes > OPTIONS_NBYTES_MAX) {
+            return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL,
+                           "%s: options->struct_nbytes is %zu; set it to sizeof(whorl_options_t), "
+                           "which WHORL_OPTIONS_INIT does",
+                           call, options->struct_nbytes);
+        }
+        size_t nbytes = options->struct_nbytes;
+        memcpy(&known, options, nbytes < sizeof(known) ? nbytes : sizeof(known));
     }
-    if (options->struct_nbytes < sizeof(options->struct_nbytes) || options->struct_nbytes > 4096) {
-        return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL,
-                       "%s: options->struct_nbytes is %zu; set it to sizeof(whorl_options_t), which "
-                       "WHORL_OPTIONS_INIT does",
-                       call, options->struct_nbytes);
-    }
-    size_t known = options->struct_nbytes < sizeof(*out) ? options->struct_nbytes : sizeof(*out);
-    memcpy(out, options, known);
-    out->struct_nbytes = sizeof(*out);
+    *out = (struct wh_comm_options){
+        .init_timeout_ms = known.init_timeout_ms,
+        .timeout_ms = known.timeout_ms,
+    };
+    snprintf(out->name, sizeof(out->name), "%s", known.name != NULL ? known.name : "");
     return WHORL_OK;
 }
 

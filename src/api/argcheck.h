@@ -27,9 +27,9 @@ WH_MUST_CHECK whorl_result_t wh_check_create(const char *call, int nranks, int r
                                              const whorl_options_t *options,
                                              struct wh_comm_args *out);
 
-/** Copies the options that the caller's version of the struct has; NULL: defaults. */
+/** Takes over the options that the caller's version of the struct has; NULL: defaults. */
 WH_MUST_CHECK whorl_result_t wh_check_options(const char *call, const whorl_options_t *options,
-                                              whorl_options_t *out);
+                                              struct wh_comm_options *out);
 
 /** Fails if pointer is NULL: "whorl_comm_rank: rank_out is NULL". */
 WH_MUST_CHECK whorl_result_t wh_check_pointer(const char *call, const char *what,

@@ -32,17 +32,16 @@ WHORL_API whorl_result_t whorl_comm_create(int nranks, int rank, const whorl_id_
         return wh_group_note(rc);
     }
     args.id = *id;
-    return wh_group_add_create(&args, comm_out);
+    return wh_group_add_job(&(struct wh_comm_job){.args = args}, comm_out);
 }
 
 WHORL_API whorl_result_t whorl_comm_create_from_env(const whorl_options_t *options,
                                                     whorl_comm_t *comm_out)
 {
     static const char call[] = "whorl_comm_create_from_env";
-    whorl_options_t opts;
+    struct wh_comm_options opts;
     const struct wh_config *config;
     struct wh_launch launch;
-    struct wh_comm_args args;
     whorl_result_t rc = wh_check_pointer(call, "comm_out", comm_out);
     if (rc == WHORL_OK) {
         rc = wh_check_options(call, options, &opts);
@@ -56,12 +55,14 @@ WHORL_API whorl_result_t whorl_comm_create_from_env(const whorl_options_t *optio
     if (rc != WHORL_OK) {
         return wh_group_note(rc);
     }
-    args = (struct wh_comm_args){.nranks = launch.nranks, .rank = launch.rank, .options = opts};
-    rc = wh_boot_id_from_address(launch.root, launch.secret, &args.id);
+    struct wh_comm_job job = {
+        .args = {.nranks = launch.nranks, .rank = launch.rank, .options = opts},
+    };
+    rc = wh_boot_id_from_address(launch.root, launch.secret, &job.args.id);
     if (rc == WHORL_OK && launch.rank == 0) {
-        rc = wh_boot_root_start(&args.id);
+        rc = wh_boot_root_start(&job.args.id);
     }
-    return rc == WHORL_OK ? wh_group_add_create(&args, comm_out) : wh_group_note(rc);
+    return rc == WHORL_OK ? wh_group_add_job(&job, comm_out) : wh_group_note(rc);
 }
 
 WHORL_API whorl_result_t whorl_comm_create_local(int nranks, const whorl_options_t *options,
@@ -79,27 +80,17 @@ WHORL_API whorl_result_t whorl_comm_create_local(int nranks, const whorl_options
     if (rc != WHORL_OK) {
         return rc;
     }
-    struct wh_comm_args *args = calloc((size_t)nranks, sizeof(*args));
-    if (args == NULL) {
+    struct wh_comm_job *jobs = calloc((size_t)nranks, sizeof(*jobs));
+    if (jobs == NULL) {
         return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "%s: no memory for %d ranks", call, nranks);
     }
     for (int r = 0; r < nranks; r++) {
-        args[r] = first;
-        args[r].rank = (uint32_t)r;
+        jobs[r].args = first;
+        jobs[r].args.rank = (uint32_t)r;
     }
-    rc = wh_comm_create_many(args, (size_t)nranks, comms_out);
-    free(args);
+    rc = wh_comm_run_jobs(jobs, (size_t)nranks, comms_out);
+    free(jobs);
     return rc;
-}
-
-/* Calls that may not be collected: they have results that the caller wants now. */
-static whorl_result_t check_no_group(const char *call)
-{
-    if (wh_group_is_open()) {
-        return wh_group_note(
-            wh_fail(WHORL_E_USAGE, WH_SUBSYS_CALL, "%s: not allowed inside a group", call));
-    }
-    return WHORL_OK;
 }
 
 static whorl_result_t keep(whorl_comm_t comm, whorl_result_t rc)
@@ -114,45 +105,39 @@ WHORL_API whorl_result_t whorl_comm_split(whorl_comm_t comm, int color, int key,
                                           const whorl_options_t *options, whorl_comm_t *new_comm_out)
 {
     static const char call[] = "whorl_comm_split";
-    whorl_options_t opts;
+    struct wh_comm_job job = {.parent = comm, .color = color, .key = key};
     whorl_result_t rc = wh_check_pointer(call, "comm", comm);
     if (rc != WHORL_OK) {
-        return rc;
+        return wh_group_note(rc);
     }
     rc = wh_check_pointer(call, "new_comm_out", new_comm_out);
     if (rc == WHORL_OK) {
-        rc = check_no_group(call);
-    }
-    if (rc == WHORL_OK) {
-        rc = wh_check_options(call, options, &opts);
+        rc = wh_check_options(call, options, &job.args.options);
     }
     if (rc == WHORL_OK && color < 0 && color != WHORL_SPLIT_NOCOLOR) {
         rc = wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL,
                      "%s: color is %d; it must be 0 or more, or WHORL_SPLIT_NOCOLOR", call, color);
     }
     if (rc == WHORL_OK) {
-        rc = wh_comm_split(comm, color, key, &opts, new_comm_out);
+        rc = wh_group_add_job(&job, new_comm_out);
     }
-    return keep(comm, rc);
+    return wh_group_note(keep(comm, rc));
 }
 
 WHORL_API whorl_result_t whorl_comm_finalize(whorl_comm_t comm)
 {
-    static const char call[] = "whorl_comm_finalize";
-    whorl_result_t rc = wh_check_pointer(call, "comm", comm);
-    if (rc == WHORL_OK) {
-        rc = check_no_group(call);
-    }
-    return rc == WHORL_OK ? whorl_barrier(comm, NULL) : rc;
+    whorl_result_t rc = wh_check_pointer("whorl_comm_finalize", "comm", comm);
+    return rc == WHORL_OK ? whorl_barrier(comm, NULL) : wh_group_note(rc);
 }
 
 WHORL_API whorl_result_t whorl_comm_destroy(whorl_comm_t comm)
 {
-    whorl_result_t rc = check_no_group("whorl_comm_destroy");
-    if (rc == WHORL_OK) {
-        wh_comm_destroy(comm);
+    if (wh_group_is_open()) {
+        return wh_group_note(wh_fail(WHORL_E_USAGE, WH_SUBSYS_CALL,
+                                     "whorl_comm_destroy: not allowed inside a group"));
     }
-    return rc;
+    wh_comm_destroy(comm);
+    return WHORL_OK;
 }
 
 WHORL_API whorl_result_t whorl_comm_abort(whorl_comm_t comm)

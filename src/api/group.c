@@ -12,9 +12,9 @@ struct group {
     whorl_result_t spoiled; /* first error of a collected call */
     struct wh_call *calls;
     size_t ncalls, calls_capacity;
-    struct wh_comm_args *creates;
-    whorl_comm_t **create_outs; /* as many as creates */
-    size_t ncreates, creates_capacity;
+    struct wh_comm_job *jobs;
+    whorl_comm_t **job_outs; /* as many as jobs */
+    size_t njobs, jobs_capacity;
 };
 
 /* A group belongs to the thread that opened it, and lives until its outermost end. */
@@ -53,23 +53,23 @@ static bool grow_calls(void)
     return true;
 }
 
-static bool grow_creates(void)
+static bool grow_jobs(void)
 {
-    if (group.ncreates < group.creates_capacity) {
+    if (group.njobs < group.jobs_capacity) {
         return true;
     }
-    size_t capacity = group.creates_capacity > 0 ? 2 * group.creates_capacity : 8;
-    struct wh_comm_args *creates = realloc(group.creates, capacity * sizeof(*creates));
-    if (creates == NULL) {
+    size_t capacity = group.jobs_capacity > 0 ? 2 * group.jobs_capacity : 8;
+    struct wh_comm_job *jobs = realloc(group.jobs, capacity * sizeof(*jobs));
+    if (jobs == NULL) {
         return false;
     }
-    group.creates = creates;
-    whorl_comm_t **outs = realloc(group.create_outs, capacity * sizeof(whorl_comm_t *));
+    group.jobs = jobs;
+    whorl_comm_t **outs = realloc(group.job_outs, capacity * sizeof(whorl_comm_t *));
     if (outs == NULL) {
         return false;
     }
-    group.create_outs = outs;
-    group.creates_capacity = capacity;
+    group.job_outs = outs;
+    group.jobs_capacity = capacity;
     return true;
 }
 
@@ -85,31 +85,34 @@ whorl_result_t wh_group_add_call(const struct wh_call *call)
     return WHORL_OK;
 }
 
-whorl_result_t wh_group_add_create(const struct wh_comm_args *args, whorl_comm_t *comm_out)
+whorl_result_t wh_group_add_job(const struct wh_comm_job *job, whorl_comm_t *comm_out)
 {
     if (group.depth == 0) {
-        return wh_comm_create(args, comm_out);
+        if (job->parent == NULL) {
+            return wh_comm_create(&job->args, comm_out);
+        }
+        return wh_comm_split(job->parent, job->color, job->key, &job->args.options, comm_out);
     }
-    if (!grow_creates()) {
+    if (!grow_jobs()) {
         return no_memory();
     }
-    group.creates[group.ncreates] = *args;
-    group.create_outs[group.ncreates++] = comm_out;
+    group.jobs[group.njobs] = *job;
+    group.job_outs[group.njobs++] = comm_out;
     return WHORL_OK;
 }
 
-static whorl_result_t run_creates(const struct group *g)
+static whorl_result_t run_jobs(const struct group *g)
 {
-    if (g->ncreates == 0) {
+    if (g->njobs == 0) {
         return WHORL_OK;
     }
-    whorl_comm_t *comms = calloc(g->ncreates, sizeof(whorl_comm_t));
+    whorl_comm_t *comms = calloc(g->njobs, sizeof(whorl_comm_t));
     if (comms == NULL) {
         return no_memory();
     }
-    whorl_result_t rc = wh_comm_create_many(g->creates, g->ncreates, comms);
-    for (size_t i = 0; rc == WHORL_OK && i < g->ncreates; i++) {
-        *g->create_outs[i] = comms[i];
+    whorl_result_t rc = wh_comm_run_jobs(g->jobs, g->njobs, comms);
+    for (size_t i = 0; rc == WHORL_OK && i < g->njobs; i++) {
+        *g->job_outs[i] = comms[i];
     }
     free(comms);
     return rc;
@@ -139,13 +142,13 @@ WHORL_API whorl_result_t whorl_group_end(void)
     group = (struct group){.depth = 0};
     whorl_result_t rc = g.spoiled;
     if (rc == WHORL_OK) {
-        rc = run_creates(&g);
+        rc = run_jobs(&g);
     }
     if (rc == WHORL_OK && g.ncalls > 0) {
         rc = wh_batch_submit(g.calls, g.ncalls);
     }
     free(g.calls);
-    free(g.creates);
-    free(g.create_outs);
+    free(g.jobs);
+    free(g.job_outs);
     return rc;
 }

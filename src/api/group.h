@@ -12,9 +12,8 @@
 /** Runs call now, or keeps it if a group is open. */
 WH_MUST_CHECK whorl_result_t wh_group_add_call(const struct wh_call *call);
 
-/** Creates a communicator now, or keeps the request if a group is open. */
-WH_MUST_CHECK whorl_result_t wh_group_add_create(const struct wh_comm_args *args,
-                                                 whorl_comm_t *comm_out);
+/** Makes a communicator now, or keeps the request if a group is open. */
+WH_MUST_CHECK whorl_result_t wh_group_add_job(const struct wh_comm_job *job, whorl_comm_t *comm_out);
 
 /** Passes rc on; inside a group it also spoils the group, if it is an error. */
 whorl_result_t wh_group_note(whorl_result_t rc);

@@ -98,19 +98,33 @@ struct wh_call {
 
 /* ---- comm_create.c ---- */
 
+/** What whorl_options_t asks for, as values that outlive the caller's. */
+struct wh_comm_options {
+    uint64_t init_timeout_ms, timeout_ms; /* 0: as configured */
+    char name[WH_COMM_NAME_NBYTES];
+};
+
 struct wh_comm_args {
     uint32_t nranks, rank;
     whorl_id_t id;
-    whorl_options_t options; /* options.name may be NULL */
+    struct wh_comm_options options;
 };
 
 /** See whorl_comm_create(); arguments are checked. */
 WH_MUST_CHECK whorl_result_t wh_comm_create(const struct wh_comm_args *args,
                                             struct whorl_comm **comm_out);
 
-/** One communicator per entry of args, each made in a thread of its own. On failure none is left. */
-WH_MUST_CHECK whorl_result_t wh_comm_create_many(const struct wh_comm_args *args, size_t ncomms,
-                                                 struct whorl_comm **comms_out);
+/** A communicator to be made: from nothing, or out of another one. */
+struct wh_comm_job {
+    struct wh_comm_args args;  /* a split uses its options only */
+    struct whorl_comm *parent; /* NULL: create */
+    int color, key;            /* of a split */
+};
+
+/** Does all jobs, each in a thread of its own, because they wait for one another. On failure no new
+ *  communicator is left. */
+WH_MUST_CHECK whorl_result_t wh_comm_run_jobs(const struct wh_comm_job *jobs, size_t njobs,
+                                              struct whorl_comm **comms_out);
 
 /** Waits for queued operations, leaves, frees. Takes NULL. */
 void wh_comm_destroy(struct whorl_comm *comm);
@@ -119,7 +133,7 @@ void wh_comm_destroy(struct whorl_comm *comm);
 
 /** See whorl_comm_split(). */
 WH_MUST_CHECK whorl_result_t wh_comm_split(struct whorl_comm *comm, int color, int key,
-                                           const whorl_options_t *options,
+                                           const struct wh_comm_options *options,
                                            struct whorl_comm **new_comm_out);
 
 /* ---- failure.c ---- */

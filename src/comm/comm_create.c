@@ -19,10 +19,10 @@ enum { SLOT_NBYTES_MIN = 512, SLOT_NBYTES_MAX = 1 << 28 };
 static whorl_result_t configure(struct whorl_comm *comm, const struct wh_comm_args *args,
                                 const struct wh_config *config)
 {
-    const whorl_options_t *options = &args->options;
+    const struct wh_comm_options *options = &args->options;
     comm->rank = args->rank;
     comm->nranks = args->nranks;
-    snprintf(comm->name, sizeof(comm->name), "%s", options->name != NULL ? options->name : "");
+    memcpy(comm->name, options->name, sizeof(comm->name));
     comm->timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : config->timeout_ms;
     comm->init_timeout_ms =
         options->init_timeout_ms != 0 ? options->init_timeout_ms : config->init_timeout_ms;
@@ -234,67 +234,4 @@ void wh_comm_destroy(struct whorl_comm *comm)
            comm->name[0] != '\0' ? " " : "", comm->name, (unsigned long long)comm->next_seq - 1);
     comm_free(comm);
     wh_log_set_rank(rank_before);
-}
-
-/* One rank of many, made in its own thread. */
-struct create_job {
-    const struct wh_comm_args *args;
-    struct whorl_comm *comm;
-    whorl_result_t rc;
-    char text[WH_FAILURE_NBYTES];
-    pthread_t thread;
-    bool started;
-};
-
-static void *create_main(void *arg)
-{
-    struct create_job *job = arg;
-    job->rc = wh_comm_create(job->args, &job->comm);
-    snprintf(job->text, sizeof(job->text), "%s", wh_error_get());
-    return NULL;
-}
-
-static whorl_result_t finish_jobs(struct create_job *jobs, size_t ncomms,
-                                  struct whorl_comm **comms_out)
-{
-    whorl_result_t rc = WHORL_OK;
-    for (size_t i = 0; i < ncomms; i++) {
-        if (jobs[i].started) {
-            pthread_join(jobs[i].thread, NULL);
-        }
-        if (rc == WHORL_OK && jobs[i].rc != WHORL_OK) {
-            rc = jobs[i].rc;
-            wh_error_set(jobs[i].text);
-        }
-    }
-    for (size_t i = 0; i < ncomms; i++) {
-        if (rc == WHORL_OK) {
-            comms_out[i] = jobs[i].comm;
-        } else {
-            wh_comm_destroy(jobs[i].comm);
-        }
-    }
-    return rc;
-}
-
-whorl_result_t wh_comm_create_many(const struct wh_comm_args *args, size_t ncomms,
-                                   struct whorl_comm **comms_out)
-{
-    struct create_job *jobs = calloc(ncomms > 0 ? ncomms : 1, sizeof(*jobs));
-    if (jobs == NULL) {
-        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for %zu communicators", ncomms);
-    }
-    for (size_t i = 0; i < ncomms; i++) {
-        jobs[i].args = &args[i];
-        int err = pthread_create(&jobs[i].thread, NULL, create_main, &jobs[i]);
-        jobs[i].started = err == 0;
-        if (err != 0) {
-            jobs[i].rc = wh_fail(WHORL_E_SYS, WH_SUBSYS_INIT,
-                                 "no thread to make rank %u in: %s", args[i].rank, strerror(err));
-            snprintf(jobs[i].text, sizeof(jobs[i].text), "%s", wh_error_get());
-        }
-    }
-    whorl_result_t rc = finish_jobs(jobs, ncomms, comms_out);
-    free(jobs);
-    return rc;
 }

@@ -79,7 +79,8 @@ static whorl_result_t split(struct whorl_comm *comm, uint8_t *choices, whorl_id_
 }
 
 whorl_result_t wh_comm_split(struct whorl_comm *comm, int color, int key,
-                             const whorl_options_t *options, struct whorl_comm **new_comm_out)
+                             const struct wh_comm_options *options,
+                             struct whorl_comm **new_comm_out)
 {
     wh_comm_drain(comm);
     whorl_result_t rc = wh_comm_failure(comm);

@@ -7,8 +7,9 @@
  * environment of its own. Rank 0 makes the id and hands it on through memory that all share.
  *
  * Ranks report through that memory. RANK_CHECK() and its kin end the rank's process when they fail;
- * ranks_run() then fails the test with what every rank had to say. A rank that is still running when
- * the job's limit has passed is killed, and the test fails with its name and what it was doing.
+ * ranks_run() then fails the test with what every rank had to say. A rank that is still running after
+ * WHORL_TESTS_LIMIT_S seconds (RANKS_LIMIT_S if not set) is killed, and the test fails with its name
+ * and what it was doing.
  */
 #ifndef WH_TESTS_HARNESS_RANKS_H
 #define WH_TESTS_HARNESS_RANKS_H
@@ -39,7 +40,6 @@ struct ranks_job {
     const char *const *env; /* NAME=VALUE, NULL at the end; set in every process; may be NULL */
     bool no_comm;           /* run makes its communicator itself */
     uint64_t may_die;       /* a bit per process whose death by a signal is no failure */
-    int limit_s;            /* RANKS_LIMIT_S if 0 */
     whorl_options_t options;
 };
 

@@ -41,7 +41,7 @@ static const struct slots {
 } slot_settings[] = {
     {1024, "WHORL_BUFFSIZE=4K", "WHORL_SLOTS=4"},
     {512, "WHORL_BUFFSIZE=4K", "WHORL_SLOTS=8"},
-    {4096, "WHORL_BUFFSIZE=4K", "WHORL_SLOTS=1"},
+    {4096, "WHORL_BUFFSIZE=8K", "WHORL_SLOTS=2"},
     {2048, "WHORL_BUFFSIZE=4K", "WHORL_SLOTS=2"},
     {131072, "WHORL_BUFFSIZE=512K", "WHORL_SLOTS=4"},
 };

@@ -73,12 +73,13 @@ whorl_result_t wh_run_start(struct wh_plan *plan, const struct wh_op *op)
         .dtype = (uint8_t)op->dtype,
         .redop = op->redop,
     };
-    /* Both ends of a message between two ranks call it the same thing. */
-    if (plan->sched->coll == WH_COLL_SEND || plan->sched->coll == WH_COLL_RECV) {
-        plan->signature.coll = WH_COLL_SEND;
-        plan->signature.root = 0;
+    /* Both ends of a message between two ranks call it the same thing on the wire. */
+    struct wh_signature told = plan->signature;
+    if (wh_coll_is_p2p(plan->sched->coll)) {
+        told.coll = WH_COLL_SEND;
+        told.root = 0;
     }
-    wh_signature_encode(&plan->signature, plan->encoded);
+    wh_signature_encode(&told, plan->encoded);
     set_geometry(plan);
     for (uint32_t i = 0; i < plan->sched->nlanes; i++) {
         plan->lanes[i].step = 0;

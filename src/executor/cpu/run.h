@@ -50,7 +50,7 @@ struct wh_plan {
 
     /* The operation at work. */
     struct wh_op op;
-    struct wh_signature signature;
+    struct wh_signature signature; /* as this rank sees the call */
     uint8_t encoded[WH_SIGNATURE_NBYTES];
     size_t elem_nbytes;
     size_t chunk_nelems;      /* of every pass but the last */
@@ -85,8 +85,8 @@ WH_MUST_CHECK whorl_result_t wh_run_start(struct wh_plan *plan, const struct wh_
  */
 WH_MUST_CHECK whorl_result_t wh_run_advance(struct wh_plan *plan, bool *moved_out);
 
-/** What the run waits for, for people: "lane 0 step 3 of 6, pass 0: receives from rank 2". Always
- *  terminated. */
+/** What the run waits for, for people: "algorithm ring; lane 0 step 3 of 6, pass 1 of 2 receives from
+ *  rank 2". Counts from 1. Always terminated. */
 void wh_run_describe(const struct wh_plan *plan, char *text, size_t text_nbytes);
 
 #endif

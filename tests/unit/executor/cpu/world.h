@@ -11,6 +11,7 @@
 
 #include "../../../../transports/loop/loop.h"
 #include "algorithms/algo.h"
+#include "base/clock.h"
 #include "executor/cpu/run.h"
 
 struct world {

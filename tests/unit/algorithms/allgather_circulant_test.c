@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "harness/sched_suite.h"
+
+#include <criterion/criterion.h>
+
+static const struct wh_algo *algo(void)
+{
+    return wh_algo_find(WH_COLL_ALL_GATHER, "circulant");
+}
+
+Test(allgather_circulant, up_to_nine_ranks_hold)
+{
+    sched_suite_check_up_to(algo(), 9);
+}
+
+Test(allgather_circulant, n_minus_1_blocks_leave_in_ceil_log2_n_messages)
+{
+    uint32_t nrounds = 1;
+    for (uint32_t n = 2; n <= 70; n++) {
+        nrounds += n > 1u << nrounds;
+        struct sched_suite *suite = sched_suite_create(algo(), n, 0);
+        for (uint32_t rank = 0; rank < n; rank++) {
+            struct sched_suite_sent sent = sched_suite_sent_by(suite, rank);
+            cr_expect_eq(sent.nmessages, nrounds, "%u ranks: %u messages", n, sent.nmessages);
+            cr_expect_eq(sent.nchunks, n - 1, "%u ranks: %u blocks", n, sent.nchunks);
+            cr_expect_eq(sent.nsignals, 0);
+        }
+        cr_expect_eq(suite->scheds[0]->nchunks_per_step, n / 2);
+        sched_suite_destroy(suite);
+    }
+}
+
+Test(allgather_circulant, five_ranks_send_as_the_table_says)
+{
+    static const struct {
+        uint32_t distance, behind, nblocks;
+    } rounds[] = {{1, 0, 1}, {2, 0, 1}, {3, 1, 2}};
+
+    struct sched_suite *suite = sched_suite_create(algo(), 5, 0);
+    for (uint32_t rank = 0; rank < 5; rank++) {
+        for (uint32_t i = 0; i < 3; i++) {
+            const struct wh_step *step = sched_suite_nth_send(suite, rank, i);
+            cr_expect_eq(sched_suite_receiver(suite, rank, step), (rank + rounds[i].distance) % 5);
+            cr_expect_eq(step->chunk, (rank + 5 - rounds[i].behind) % 5);
+            cr_expect_eq(step->nchunks, rounds[i].nblocks);
+        }
+    }
+    sched_suite_destroy(suite);
+}
+
+Test(allgather_circulant, cost_is_the_formula)
+{
+    /* A pass of 5 ranks has 2.5 slots. */
+    cr_expect_eq(sched_suite_cost_ns(algo(), 5, 250), 3000 + 200);
+    cr_expect_eq(sched_suite_cost_ns(algo(), 5, 251), 6000 + 200.8);
+    cr_expect_eq(sched_suite_cost_ns(algo(), 1, 250), 0);
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Test helper: the ranks of a job as threads of the test, each with what happened to it. */
+#ifndef WH_TESTS_CREW_H
+#define WH_TESTS_CREW_H
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/macros.h"
+#include "bootstrap/boot.h"
+#include "bootstrap/conn.h"
+#include "bootstrap/ticket.h"
+
+enum { CREW_MAX = 64, CREW_TIMEOUT_MS = 30000, CREW_TEXT_NBYTES = 2048 };
+
+struct crew;
+
+struct mate {
+    struct crew *crew;
+    uint32_t rank, nranks; /* as it will claim */
+    uint64_t timeout_ms;
+    pthread_t thread;
+    struct wh_boot *boot;
+    whorl_result_t rc;
+    char error[CREW_TEXT_NBYTES]; /* of the join */
+    /* What on_failure() said; nfailures is written last. */
+    whorl_result_t failure_rc;
+    char failure[CREW_TEXT_NBYTES];
+    _Atomic uint32_t nfailures;
+};
+
+struct crew {
+    whorl_id_t id;
+    uint32_t nmates;
+    void (*body)(struct mate *mate); /* between join and leave; may be NULL */
+    pthread_barrier_t all;           /* for bodies: all mates that joined */
+    struct mate mates[CREW_MAX];
+};
+
+static inline void crew_on_failure(void *ctx, whorl_result_t rc, const char *text)
+{
+    struct mate *mate = ctx;
+    mate->failure_rc = rc;
+    snprintf(mate->failure, sizeof(mate->failure), "%s", text);
+    atomic_fetch_add(&mate->nfailures, 1);
+}
+
+static inline void mate_join(struct mate *mate)
+{
+    const struct wh_boot_join_args args = {
+        .id = &mate->crew->id,
+        .nranks = mate->nranks,
+        .rank = mate->rank,
+        .timeout_ms = mate->timeout_ms,
+        .on_failure = crew_on_failure,
+        .ctx = mate,
+    };
+    mate->rc = wh_boot_join(&args, &mate->boot);
+    if (mate->rc != WHORL_OK) {
+        snprintf(mate->error, sizeof(mate->error), "%s", wh_error_get());
+    }
+}
+
+static inline void *mate_run(void *arg)
+{
+    struct mate *mate = arg;
+    mate_join(mate);
+    if (mate->rc == WHORL_OK) {
+        if (mate->crew->body != NULL) {
+            mate->crew->body(mate);
+        }
+        wh_boot_leave(mate->boot);
+        mate->boot = NULL;
+    }
+    return NULL;
+}
+
+/* A crew of nmates ranks that do body; with an id of its own, whose root runs. */
+static inline struct crew *crew_create(uint32_t nmates, void (*body)(struct mate *mate))
+{
+    struct crew *crew = calloc(1, sizeof(*crew));
+    cr_assert_not_null(crew);
+    cr_assert_leq(nmates, CREW_MAX);
+    cr_assert_eq(wh_boot_id_create(&crew->id), WHORL_OK, "%s", wh_error_get());
+    crew->nmates = nmates;
+    crew->body = body;
+    pthread_barrier_init(&crew->all, NULL, nmates);
+    for (uint32_t i = 0; i < nmates; i++) {
+        crew->mates[i].crew = crew;
+        crew->mates[i].rank = i;
+        crew->mates[i].nranks = nmates;
+        crew->mates[i].timeout_ms = CREW_TIMEOUT_MS;
+    }
+    return crew;
+}
+
+static inline void crew_start(struct crew *crew)
+{
+    for (uint32_t i = 0; i < crew->nmates; i++) {
+        cr_assert_eq(pthread_create(&crew->mates[i].thread, NULL, mate_run, &crew->mates[i]), 0);
+    }
+}
+
+static inline void crew_wait(struct crew *crew)
+{
+    for (uint32_t i = 0; i < crew->nmates; i++) {
+        pthread_join(crew->mates[i].thread, NULL);
+    }
+}
+
+static inline void crew_destroy(struct crew *crew)
+{
+    pthread_barrier_destroy(&crew->all);
+    free(crew);
+}
+
+/* All of it, and every join must succeed. */
+static inline void crew_sail(uint32_t nmates, void (*body)(struct mate *mate))
+{
+    struct crew *crew = crew_create(nmates, body);
+    crew_start(crew);
+    crew_wait(crew);
+    for (uint32_t i = 0; i < nmates; i++) {
+        cr_assert_eq(crew->mates[i].rc, WHORL_OK, "rank %u of %u: %s", i, nmates,
+                     crew->mates[i].error);
+        cr_assert_eq(crew->mates[i].nfailures, 0, "rank %u: %s", i, crew->mates[i].failure);
+    }
+    crew_destroy(crew);
+}
+
+static inline uint64_t crew_soon(void)
+{
+    return wh_deadline_after_ms(CREW_TIMEOUT_MS);
+}
+
+/* Waits until on_failure() of mate has run. */
+static inline void mate_await_failure(struct mate *mate)
+{
+    uint64_t deadline_ns = crew_soon();
+    while (atomic_load(&mate->nfailures) == 0) {
+        cr_assert_lt(wh_now_ns(), deadline_ns, "rank %u was never told", mate->rank);
+        const struct timespec nap = {.tv_nsec = 1000000};
+        nanosleep(&nap, NULL);
+    }
+}
+
+/* The root's address as the machine itself reaches it: the last one is loopback. */
+static inline struct wh_addr crew_root_addr(const whorl_id_t *id)
+{
+    struct wh_ticket ticket;
+    cr_assert(wh_ticket_decode(id, &ticket));
+    return ticket.addrs[ticket.naddrs - 1];
+}
+
+#endif
