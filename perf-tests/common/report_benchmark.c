@@ -94,7 +94,7 @@ static void write_context(const struct perf_report *report, struct perf_json *js
         perf_json_number(json, NULL, load[i]);
     }
     perf_json_close_array(json);
-#ifdef NDEBUG
+#ifdef __OPTIMIZE__
     perf_json_string(json, "library_build_type", "release");
 #else
     perf_json_string(json, "library_build_type", "debug");

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Work goes block by block: hash the indexes of a block once, then derive each rank's value with
- * two multiplications. Checking n ranks costs n times filling one, so this loop decides how long
- * a checked run of large sizes takes.
+ * Checking n ranks costs n times what filling one costs, so these loops decide how long a checked
+ * run of large sizes takes. They work on whole blocks of constant length, without branches on the
+ * data: compilers turn such loops into vector code, and random signs cost no mispredictions. What
+ * a block has beyond the end is computed and not stored.
+ *
+ * Numbers of up to 32 bits, and all SMALL and POW2 values, are "narrow"; the bits of 64-bit types
+ * are "wide". A POW2 value is held as exponent * 2 + sign.
  */
 #include "common/values.h"
 
@@ -10,37 +14,6 @@
 #include <string.h>
 
 enum { BLOCK = 256 };
-
-/* One element on its way: an integer, an exponent with its sign, a key, or raw bits. */
-struct block {
-    uint32_t hash[BLOCK];
-    uint64_t acc[BLOCK];
-    uint64_t one[BLOCK];
-};
-
-static uint32_t mix(uint32_t x)
-{
-    x ^= x >> 16;
-    x *= 0x7feb352du;
-    x ^= x >> 15;
-    x *= 0x846ca68bu;
-    return x ^ (x >> 16);
-}
-
-static void hash_indexes(struct block *b, uint32_t seed, uint64_t first, size_t nelems)
-{
-    for (size_t i = 0; i < nelems; i++) {
-        uint64_t index = first + i;
-        uint32_t folded = (uint32_t)index + (uint32_t)(index >> 32) * 0x9e3779b9u;
-        b->hash[i] = mix(folded ^ (seed * 0x85ebca6bu));
-    }
-}
-
-static uint32_t rank_hash(uint32_t index_hash, int rank)
-{
-    uint32_t x = (index_hash ^ ((uint32_t)rank + 1u) * 0x9e3779b1u) * 0xc2b2ae35u;
-    return x ^ (x >> 15);
-}
 
 static uint64_t full_mask(const struct perf_type *type)
 {
@@ -107,162 +80,394 @@ int perf_values_scalar(int rank)
     return 1 + rank % 2;
 }
 
-/* Random bits that are a number and not -0. */
-static uint64_t ordered_bits(const struct perf_type *type, uint64_t bits)
+/* ---- making values -------------------------------------------------------------------------- */
+
+static uint32_t mix(uint32_t x)
 {
-    if (type->class != PERF_FLOAT) {
-        return bits;
-    }
-    uint64_t exponent = (((uint64_t)1 << type->exponent_bits) - 1) << type->fraction_bits;
-    uint64_t fraction = ((uint64_t)1 << type->fraction_bits) - 1;
-    uint64_t not_a_number = type->has_inf ? exponent : exponent | fraction;
-    if ((bits & not_a_number) == not_a_number) {
-        bits ^= (uint64_t)1 << type->fraction_bits;
-    }
-    return (bits & (exponent | fraction)) == 0 ? 0 : bits;
+    x ^= x >> 16;
+    x *= 0x7feb352du;
+    x ^= x >> 15;
+    x *= 0x846ca68bu;
+    return x ^ (x >> 16);
 }
 
-/* True when rank contributes at the index of that hash. */
-static bool is_active(const struct perf_values *v, uint32_t index_hash, int rank)
+static void hash_indexes(uint32_t seed, uint64_t first, uint32_t hash[BLOCK])
 {
-    uint32_t turn = ((index_hash >> 8) + (uint32_t)rank) % (uint32_t)v->nranks;
-    return turn < (uint32_t)v->nactive;
-}
+    uint32_t salt = mix(seed * 0x85ebca6bu + 1);
 
-/* b->one[i] = rank's value: SMALL the integer, POW2 the exponent * 2 + sign, others the bits. */
-static void make_values(const struct perf_values *v, struct block *b, int rank, size_t nelems)
-{
-    uint64_t mask = full_mask(v->type);
-    bool all_active = v->nactive == v->nranks;
-    bool has_sign = v->type->class != PERF_UNSIGNED;
-
-    for (size_t i = 0; i < nelems; i++) {
-        uint32_t x = rank_hash(b->hash[i], rank);
-        if (v->kind == PERF_VALUE_BITS || v->kind == PERF_VALUE_ORDERED) {
-            uint64_t bits = ((uint64_t)(x * 0x27d4eb2fu) << 32 | x) & mask;
-            bits = v->kind == PERF_VALUE_ORDERED ? ordered_bits(v->type, bits) : bits;
-            b->one[i] = v->op == PERF_OP_PROD ? bits | 1 : bits;
-            continue;
-        }
-        int64_t value = (int64_t)(x & v->magnitude_mask) + 1;
-        value = has_sign && (x >> 31) != 0 ? -value : value;
-        if (!all_active && !is_active(v, b->hash[i], rank)) {
-            value = 0;
-        }
-        b->one[i] = (uint64_t)value;
-        if (v->kind == PERF_VALUE_POW2) {
-            b->one[i] = (uint64_t)value * 2 + ((x >> 30) & 1);
-        }
+    for (uint32_t i = 0; i < BLOCK; i++) {
+        uint64_t index = first + i;
+        hash[i] = mix(((uint32_t)index + (uint32_t)(index >> 32) * 0x9e3779b9u) ^ salt);
     }
 }
 
-/* Adds b->one, rank's values, to b->acc. */
-static void combine(const struct perf_values *v, struct block *b, int rank, size_t nelems)
+static uint32_t rank_hash(uint32_t index_hash, uint32_t rank_salt)
 {
-    uint64_t scalar = v->op == PERF_OP_MULSUM ? (uint64_t)perf_values_scalar(rank) : 1;
+    uint32_t x = (index_hash ^ rank_salt) * 0xc2b2ae35u;
+    return x ^ (x >> 15);
+}
 
-    for (size_t i = 0; i < nelems; i++) {
-        uint64_t one = b->one[i];
-        if (v->kind == PERF_VALUE_ORDERED) {
-            uint64_t key = perf_type_key(v->type, one);
-            bool better = v->op == PERF_OP_MIN ? key < b->acc[i] : key > b->acc[i];
-            b->acc[i] = better ? key : b->acc[i];
-        } else if (v->kind == PERF_VALUE_POW2) {
-            /* exponents add in the upper bits, signs multiply in the lowest */
-            uint64_t sign = (b->acc[i] ^ one) & 1;
-            b->acc[i] = (((b->acc[i] & ~(uint64_t)1) + (one & ~(uint64_t)1)) & ~(uint64_t)1) | sign;
-        } else if (v->op == PERF_OP_PROD) {
-            b->acc[i] *= one;
-        } else {
-            b->acc[i] += one * scalar;
+static uint32_t rank_salt_of(int rank)
+{
+    return ((uint32_t)rank + 1u) * 0x9e3779b1u;
+}
+
+/* Bits of a float type that are all set in what is no number. */
+static uint64_t not_a_number(const struct perf_type *type)
+{
+    int bits = type->exponent_bits;
+    int shift = type->fraction_bits;
+    if (!type->has_inf) {
+        bits += shift;
+        shift = 0;
+    }
+    return (((uint64_t)1 << bits) - 1) << shift;
+}
+
+/* Everything of a float type but the sign. */
+static uint64_t magnitude_bits(const struct perf_type *type)
+{
+    return ((uint64_t)1 << (type->exponent_bits + type->fraction_bits)) - 1;
+}
+
+static void narrow_bits(const struct perf_values *v, const uint32_t hash[BLOCK], int rank,
+                        uint32_t one[BLOCK])
+{
+    uint32_t salt = rank_salt_of(rank);
+    uint32_t mask = (uint32_t)full_mask(v->type);
+    uint32_t odd = v->op == PERF_OP_PROD ? 1 : 0;
+
+    for (int i = 0; i < BLOCK; i++) {
+        one[i] = (rank_hash(hash[i], salt) & mask) | odd;
+    }
+    if (v->kind != PERF_VALUE_ORDERED || v->type->class != PERF_FLOAT) {
+        return;
+    }
+
+    uint32_t nan = (uint32_t)not_a_number(v->type);
+    uint32_t rest = (uint32_t)magnitude_bits(v->type);
+    uint32_t fix = 1u << v->type->fraction_bits;
+    for (int i = 0; i < BLOCK; i++) {
+        uint32_t bits = one[i] ^ ((one[i] & nan) == nan ? fix : 0);
+        one[i] = (bits & rest) == 0 ? 0 : bits;
+    }
+}
+
+static void wide_bits(const struct perf_values *v, const uint32_t hash[BLOCK], int rank,
+                      uint64_t one[BLOCK])
+{
+    uint32_t salt = rank_salt_of(rank);
+    uint64_t odd = v->op == PERF_OP_PROD ? 1 : 0;
+
+    for (int i = 0; i < BLOCK; i++) {
+        uint32_t x = rank_hash(hash[i], salt);
+        one[i] = (uint64_t)(x * 0x27d4eb2fu) << 32 | x | odd;
+    }
+    if (v->kind != PERF_VALUE_ORDERED || v->type->class != PERF_FLOAT) {
+        return;
+    }
+
+    uint64_t nan = not_a_number(v->type);
+    uint64_t rest = magnitude_bits(v->type);
+    uint64_t fix = (uint64_t)1 << v->type->fraction_bits;
+    for (int i = 0; i < BLOCK; i++) {
+        uint64_t bits = one[i] ^ ((one[i] & nan) == nan ? fix : 0);
+        one[i] = (bits & rest) == 0 ? 0 : bits;
+    }
+}
+
+/* SMALL and POW2. */
+static void narrow_numbers(const struct perf_values *v, const uint32_t hash[BLOCK], int rank,
+                           uint32_t one[BLOCK])
+{
+    uint32_t salt = rank_salt_of(rank);
+    uint32_t magnitude_mask = v->magnitude_mask;
+    uint32_t sign_mask = v->type->class == PERF_UNSIGNED ? 0 : UINT32_MAX;
+
+    for (int i = 0; i < BLOCK; i++) {
+        uint32_t x = rank_hash(hash[i], salt);
+        uint32_t minus = (0u - (x >> 31)) & sign_mask; /* all ones: negative */
+        one[i] = (((x & magnitude_mask) + 1) ^ minus) - minus;
+    }
+    if (v->nactive < v->nranks) {
+        uint32_t nranks = (uint32_t)v->nranks;
+        for (int i = 0; i < BLOCK; i++) {
+            uint32_t turn = ((hash[i] >> 8) + (uint32_t)rank) % nranks;
+            one[i] = turn < (uint32_t)v->nactive ? one[i] : 0;
+        }
+    }
+    if (v->kind == PERF_VALUE_POW2) {
+        for (int i = 0; i < BLOCK; i++) {
+            one[i] = one[i] * 2 + ((rank_hash(hash[i], salt) >> 30) & 1);
         }
     }
 }
 
+/* ---- combining ------------------------------------------------------------------------------ */
+
+/* perf_type_key() for a whole block; for 32 bits and less, and for 64. */
+static void narrow_keys(const struct perf_type *type, uint32_t one[BLOCK])
+{
+    uint32_t mask = (uint32_t)full_mask(type);
+    uint32_t top = type->class == PERF_UNSIGNED ? 0 : mask ^ (mask >> 1);
+    uint32_t flip = type->class == PERF_FLOAT ? mask : top; /* what a negative number flips */
+    uint32_t sign = mask ^ (mask >> 1);
+
+    for (int i = 0; i < BLOCK; i++) {
+        one[i] ^= (one[i] & sign) != 0 ? flip : top;
+    }
+}
+
+static void wide_keys(const struct perf_type *type, uint64_t one[BLOCK])
+{
+    uint64_t sign = (uint64_t)1 << 63;
+    uint64_t top = type->class == PERF_UNSIGNED ? 0 : sign;
+    uint64_t flip = type->class == PERF_FLOAT ? UINT64_MAX : top;
+
+    for (int i = 0; i < BLOCK; i++) {
+        one[i] ^= (one[i] & sign) != 0 ? flip : top;
+    }
+}
+
+static void narrow_combine(const struct perf_values *v, uint32_t scalar, const uint32_t one[BLOCK],
+                           uint32_t acc[BLOCK])
+{
+    if (v->op == PERF_OP_MIN) {
+        for (int i = 0; i < BLOCK; i++) {
+            acc[i] = one[i] < acc[i] ? one[i] : acc[i];
+        }
+    } else if (v->op == PERF_OP_MAX) {
+        for (int i = 0; i < BLOCK; i++) {
+            acc[i] = one[i] > acc[i] ? one[i] : acc[i];
+        }
+    } else if (v->kind == PERF_VALUE_POW2) {
+        for (int i = 0; i < BLOCK; i++) { /* exponents add, signs multiply */
+            acc[i] = ((acc[i] & ~1u) + (one[i] & ~1u)) | ((acc[i] ^ one[i]) & 1);
+        }
+    } else if (v->op == PERF_OP_PROD) {
+        for (int i = 0; i < BLOCK; i++) {
+            acc[i] *= one[i];
+        }
+    } else {
+        for (int i = 0; i < BLOCK; i++) {
+            acc[i] += one[i] * scalar;
+        }
+    }
+}
+
+static void wide_combine(const struct perf_values *v, uint64_t scalar, const uint64_t one[BLOCK],
+                         uint64_t acc[BLOCK])
+{
+    if (v->op == PERF_OP_MIN) {
+        for (int i = 0; i < BLOCK; i++) {
+            acc[i] = one[i] < acc[i] ? one[i] : acc[i];
+        }
+    } else if (v->op == PERF_OP_MAX) {
+        for (int i = 0; i < BLOCK; i++) {
+            acc[i] = one[i] > acc[i] ? one[i] : acc[i];
+        }
+    } else if (v->op == PERF_OP_PROD) {
+        for (int i = 0; i < BLOCK; i++) {
+            acc[i] *= one[i];
+        }
+    } else {
+        for (int i = 0; i < BLOCK; i++) {
+            acc[i] += one[i] * scalar;
+        }
+    }
+}
+
+/* What an accumulator starts from. */
 static uint64_t neutral(const struct perf_values *v)
 {
     if (v->kind == PERF_VALUE_ORDERED) {
-        return v->op == PERF_OP_MIN ? full_mask(v->type) : 0;
+        return v->op == PERF_OP_MIN ? UINT64_MAX : 0;
     }
     return v->kind == PERF_VALUE_BITS && v->op == PERF_OP_PROD ? 1 : 0;
 }
 
-/* The bits of an integer that a float type holds exactly, without going through a double. */
-static uint64_t encode_small(const struct perf_type *type, int64_t value)
+/* ---- numbers to bits ------------------------------------------------------------------------ */
+
+/* Integers that the type holds exactly, up to 2^20 in magnitude, to the bits of a float type of 32
+ * bits or less: by way of float, whose fraction is only cut and whose exponent only moves. */
+static void narrow_encode_small(const struct perf_type *type, uint32_t numbers[BLOCK])
 {
-    if (value == 0) {
-        return 0;
+    uint32_t moved = (uint32_t)(127 - type->bias) << 23;
+    int cut = 23 - type->fraction_bits;
+    int sign_shift = type->exponent_bits + type->fraction_bits;
+
+    for (int i = 0; i < BLOCK; i++) {
+        float single = (float)(int32_t)numbers[i];
+        uint32_t bits;
+        memcpy(&bits, &single, sizeof(bits));
+        uint32_t magnitude = bits & 0x7fffffffu;
+        uint32_t coded = ((magnitude - moved) >> cut) | (bits >> 31) << sign_shift;
+        numbers[i] = magnitude == 0 ? 0 : coded;
     }
-    uint64_t magnitude = (uint64_t)(value < 0 ? -value : value);
-    int exponent = 63 - __builtin_clzll(magnitude);
-    int shift = type->fraction_bits - exponent; /* negative only for a power of two: nothing is lost */
-    uint64_t fraction = shift >= 0 ? magnitude << shift : magnitude >> -shift;
-    fraction &= ((uint64_t)1 << type->fraction_bits) - 1;
-    uint64_t sign = value < 0 ? (uint64_t)1 << (type->exponent_bits + type->fraction_bits) : 0;
-    return sign | (uint64_t)(exponent + type->bias) << type->fraction_bits | fraction;
 }
 
-/* Turns the numbers of SMALL and POW2 values, in place, into the bits to be stored. */
-static void encode_all(const struct perf_values *v, uint64_t *numbers, size_t nelems,
-                       double divisor)
+/* POW2, and SMALL with a divisor, one by one through the general encoder where it is needed. */
+static void encode_numbers(const struct perf_values *v, const uint32_t numbers[BLOCK], int divisor,
+                           uint64_t bits[BLOCK])
 {
     const struct perf_type *type = v->type;
     int sign_shift = type->exponent_bits + type->fraction_bits;
 
-    if (v->kind == PERF_VALUE_BITS || v->kind == PERF_VALUE_ORDERED) {
-        return;
-    }
-    for (size_t i = 0; i < nelems; i++) {
-        int64_t number = (int64_t)numbers[i];
+    for (int i = 0; i < BLOCK; i++) {
+        int32_t number = (int32_t)numbers[i];
         if (v->kind == PERF_VALUE_POW2) {
             uint64_t sign = numbers[i] & 1;
-            uint64_t biased = (uint64_t)((number - (int64_t)sign) / 2 + type->bias);
-            numbers[i] = sign << sign_shift | biased << type->fraction_bits;
-        } else if (divisor != 1.0) {
-            /* integers: the conversion truncates towards zero, as the library promises for avg */
-            numbers[i] = perf_type_encode(type, (double)number / divisor);
-        } else if (type->class == PERF_FLOAT) {
-            numbers[i] = encode_small(type, number);
+            uint64_t biased = (uint64_t)((number - (int32_t)sign) / 2 + type->bias);
+            bits[i] = sign << sign_shift | biased << type->fraction_bits;
+        } else if (type->class != PERF_FLOAT) {
+            bits[i] = (uint64_t)(int64_t)(number / divisor); /* truncates, as the library promises */
+        } else if (type->dtype == WHORL_FLOAT64) {
+            double value = (double)number / divisor;
+            memcpy(&bits[i], &value, sizeof(bits[i]));
+        } else {
+            bits[i] = perf_type_encode(type, (double)number / divisor);
         }
     }
 }
 
-static void store(const struct perf_type *type, const uint64_t *bits, size_t nelems, char *out)
+static void narrow_store(size_t elem_nbytes, const uint32_t bits[BLOCK], size_t nelems, char *out)
 {
-    for (size_t i = 0; i < nelems; i++) {
-        switch (type->nbytes) {
-        case 1:
+    if (elem_nbytes == 1) {
+        for (size_t i = 0; i < nelems; i++) {
             out[i] = (char)(uint8_t)bits[i];
-            break;
-        case 2: {
-            uint16_t low = (uint16_t)bits[i];
-            memcpy(out + 2 * i, &low, sizeof(low));
-            break;
         }
-        case 4: {
-            uint32_t low = (uint32_t)bits[i];
-            memcpy(out + 4 * i, &low, sizeof(low));
-            break;
+    } else if (elem_nbytes == 2) {
+        uint16_t low[BLOCK];
+        for (int i = 0; i < BLOCK; i++) {
+            low[i] = (uint16_t)bits[i];
         }
-        default:
-            memcpy(out + 8 * i, &bits[i], sizeof(bits[i]));
-            break;
+        memcpy(out, low, nelems * sizeof(low[0]));
+    } else {
+        assert(elem_nbytes == sizeof(bits[0]));
+        memcpy(out, bits, nelems * sizeof(bits[0]));
+    }
+}
+
+/* Stores SMALL and POW2 numbers. */
+static void store_numbers(const struct perf_values *v, uint32_t numbers[BLOCK], int divisor,
+                          size_t nelems, char *out)
+{
+    const struct perf_type *type = v->type;
+    bool is_direct = type->class == PERF_FLOAT && type->nbytes <= 4 && divisor == 1 &&
+                     v->kind == PERF_VALUE_SMALL;
+    if (is_direct) {
+        narrow_encode_small(type, numbers);
+        narrow_store(type->nbytes, numbers, nelems, out);
+        return;
+    }
+
+    uint64_t bits[BLOCK];
+    encode_numbers(v, numbers, divisor, bits);
+    if (type->nbytes == 8) {
+        memcpy(out, bits, nelems * sizeof(bits[0]));
+        return;
+    }
+    for (int i = 0; i < BLOCK; i++) {
+        numbers[i] = (uint32_t)bits[i];
+    }
+    narrow_store(type->nbytes, numbers, nelems, out);
+}
+
+/* ---- blocks --------------------------------------------------------------------------------- */
+
+static bool holds_bits(const struct perf_values *v)
+{
+    return v->kind == PERF_VALUE_BITS || v->kind == PERF_VALUE_ORDERED;
+}
+
+static void input_block(const struct perf_values *v, const uint32_t hash[BLOCK], int rank,
+                        size_t nelems, char *out)
+{
+    if (holds_bits(v) && v->type->nbytes == 8) {
+        uint64_t one[BLOCK];
+        wide_bits(v, hash, rank, one);
+        memcpy(out, one, nelems * sizeof(one[0]));
+        return;
+    }
+
+    uint32_t one[BLOCK];
+    if (holds_bits(v)) {
+        narrow_bits(v, hash, rank, one);
+        narrow_store(v->type->nbytes, one, nelems, out);
+    } else {
+        narrow_numbers(v, hash, rank, one);
+        store_numbers(v, one, 1, nelems, out);
+    }
+}
+
+static void reduced_wide(const struct perf_values *v, const uint32_t hash[BLOCK], size_t nelems,
+                         char *out)
+{
+    uint64_t one[BLOCK];
+    uint64_t acc[BLOCK];
+
+    for (int i = 0; i < BLOCK; i++) {
+        acc[i] = neutral(v);
+    }
+    for (int rank = 0; rank < v->nranks; rank++) {
+        int scalar = v->op == PERF_OP_MULSUM ? perf_values_scalar(rank) : 1;
+        wide_bits(v, hash, rank, one);
+        if (v->kind == PERF_VALUE_ORDERED) {
+            wide_keys(v->type, one);
+        }
+        wide_combine(v, (uint64_t)scalar, one, acc);
+    }
+    if (v->kind == PERF_VALUE_ORDERED) {
+        for (int i = 0; i < BLOCK; i++) {
+            acc[i] = perf_type_unkey(v->type, acc[i]);
         }
     }
+    memcpy(out, acc, nelems * sizeof(acc[0]));
+}
+
+static void reduced_narrow(const struct perf_values *v, const uint32_t hash[BLOCK], size_t nelems,
+                           char *out)
+{
+    uint32_t one[BLOCK];
+    uint32_t acc[BLOCK];
+
+    for (int i = 0; i < BLOCK; i++) {
+        acc[i] = (uint32_t)neutral(v);
+    }
+    for (int rank = 0; rank < v->nranks; rank++) {
+        int scalar = v->op == PERF_OP_MULSUM ? perf_values_scalar(rank) : 1;
+        if (holds_bits(v)) {
+            narrow_bits(v, hash, rank, one);
+        } else {
+            narrow_numbers(v, hash, rank, one);
+        }
+        if (v->kind == PERF_VALUE_ORDERED) {
+            narrow_keys(v->type, one);
+        }
+        narrow_combine(v, (uint32_t)scalar, one, acc);
+    }
+    if (!holds_bits(v)) {
+        store_numbers(v, acc, v->op == PERF_OP_AVG ? v->nranks : 1, nelems, out);
+        return;
+    }
+    if (v->kind == PERF_VALUE_ORDERED) {
+        for (int i = 0; i < BLOCK; i++) {
+            acc[i] = (uint32_t)perf_type_unkey(v->type, acc[i]);
+        }
+    }
+    narrow_store(v->type->nbytes, acc, nelems, out);
 }
 
 void perf_values_input(const struct perf_values *values, int rank, uint64_t first, size_t nelems,
                        void *out)
 {
-    struct block b;
+    uint32_t hash[BLOCK];
     char *next = out;
 
     while (nelems > 0) {
         size_t n = nelems < BLOCK ? nelems : BLOCK;
-        hash_indexes(&b, values->seed, first, n);
-        make_values(values, &b, rank, n);
-        encode_all(values, b.one, n, 1.0);
-        store(values->type, b.one, n, next);
+        hash_indexes(values->seed, first, hash);
+        input_block(values, hash, rank, n, next);
         next += n * values->type->nbytes;
         first += n;
         nelems -= n;
@@ -272,27 +477,17 @@ void perf_values_input(const struct perf_values *values, int rank, uint64_t firs
 void perf_values_reduced(const struct perf_values *values, uint64_t first, size_t nelems,
                          void *out)
 {
-    struct block b;
+    uint32_t hash[BLOCK];
     char *next = out;
-    double divisor = values->op == PERF_OP_AVG ? (double)values->nranks : 1.0;
 
     while (nelems > 0) {
         size_t n = nelems < BLOCK ? nelems : BLOCK;
-        hash_indexes(&b, values->seed, first, n);
-        for (size_t i = 0; i < n; i++) {
-            b.acc[i] = neutral(values);
+        hash_indexes(values->seed, first, hash);
+        if (holds_bits(values) && values->type->nbytes == 8) {
+            reduced_wide(values, hash, n, next);
+        } else {
+            reduced_narrow(values, hash, n, next);
         }
-        for (int rank = 0; rank < values->nranks; rank++) {
-            make_values(values, &b, rank, n);
-            combine(values, &b, rank, n);
-        }
-        if (values->kind == PERF_VALUE_ORDERED) {
-            for (size_t i = 0; i < n; i++) {
-                b.acc[i] = perf_type_unkey(values->type, b.acc[i]);
-            }
-        }
-        encode_all(values, b.acc, n, divisor);
-        store(values->type, b.acc, n, next);
         next += n * values->type->nbytes;
         first += n;
         nelems -= n;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A message there and back over a link of each transport, against the floor: one cache line handed to
- * another core and back. Two threads are the two ranks; run it under taskset to choose their cores.
+ * another core and back. Two threads are the two ranks, on the first two cores that the process may use;
+ * taskset chooses them.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,8 +163,22 @@ static void connect_pair(struct end ends[2], const struct wh_config *config)
     free(addresses);
 }
 
+/* Ties a thread to the nth core of those that the process may use, if there are so many. */
+static void pin(pthread_t thread, int nth, const cpu_set_t *usable)
+{
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, usable) && nth-- == 0) {
+            cpu_set_t one;
+            CPU_ZERO(&one);
+            CPU_SET(cpu, &one);
+            pthread_setaffinity_np(thread, sizeof(one), &one);
+            return;
+        }
+    }
+}
+
 /* The line and the link in turns. */
-static void compare(struct end ends[2], const char *name, size_t nbytes)
+static void compare(struct end ends[2], const char *name, size_t nbytes, const cpu_set_t *usable)
 {
     static struct line line;
     memset(&line, 0, sizeof(line));
@@ -178,6 +194,7 @@ static void compare(struct end ends[2], const char *name, size_t nbytes)
     pthread_t thread;
     atomic_store(&stop, 0);
     pthread_create(&thread, NULL, answer_main, &answerer);
+    pin(thread, 1, usable);
     micro_compare(cases, ARRAY_LEN(cases));
     atomic_store(&stop, 1);
     pthread_join(thread, NULL);
@@ -190,6 +207,10 @@ int main(int argc, char **argv)
     if (wh_config_get(&global) != WHORL_OK) {
         return 1;
     }
+    cpu_set_t usable;
+    CPU_ZERO(&usable);
+    sched_getaffinity(0, sizeof(usable), &usable);
+    pin(pthread_self(), 0, &usable);
     micro_header();
     for (size_t t = 0; t < wh_ntransports; t++) {
         struct wh_config config = *global;
@@ -197,9 +218,9 @@ int main(int argc, char **argv)
         struct end ends[2];
         memset(ends, 0, sizeof(ends));
         connect_pair(ends, &config);
-        compare(ends, wh_transports[t]->name, 8);
-        compare(ends, wh_transports[t]->name, 4096);
-        compare(ends, wh_transports[t]->name, 128 << 10);
+        compare(ends, wh_transports[t]->name, 8, &usable);
+        compare(ends, wh_transports[t]->name, 4096, &usable);
+        compare(ends, wh_transports[t]->name, 128 << 10, &usable);
         wh_wire_destroy(ends[0].wire);
         wh_wire_destroy(ends[1].wire);
     }

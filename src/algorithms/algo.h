@@ -13,7 +13,7 @@
 /** What moving and combining bytes costs here, as plain numbers. */
 struct wh_fabric {
     double message_ns;          /* one message between two ranks, without its bytes */
-    double byte_ns;             /* one byte through a link: written by one side, read by the other */
+    double byte_ns;             /* one byte through a link: written by one side, read by other */
     double reduce_byte_ns;      /* one byte combined */
     double slot_nbytes;         /* largest message */
     uint32_t ranks_per_core;    /* at least 1; with more, ranks take turns */
@@ -24,11 +24,13 @@ struct wh_algo {
     enum wh_coll coll;
     /* NULL: fits every problem of its collective. */
     bool (*fits)(const struct wh_problem *problem);
-    /* Writes the schedule of problem->rank into b. */
+    /* Writes the schedule of problem->rank into b. Not asked for nranks == 1: wh_algo_build() has
+     * one schedule for that, whatever the algorithm. */
     void (*build)(const struct wh_problem *problem, struct wh_builder *b);
     /* Chunks of one pass. */
     uint32_t (*nchunks)(const struct wh_problem *problem);
-    /* Nanoseconds that nbytes (of the vector; of all blocks for all_gather and reduce_scatter) take. */
+    /* Nanoseconds that nbytes (of the vector; of all blocks for all_gather and reduce_scatter)
+     * take. For comparing algorithms; the same on all ranks and for all roots. See cost.h. */
     double (*cost_ns)(const struct wh_problem *problem, const struct wh_fabric *fabric,
                       size_t nbytes);
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recursive halving, then doubling, near exchange first: in round r the members at distance 2^r swap
- * halves of the range they still work on and combine; then the same way back, the finished ranges
- * double.
+ * Recursive halving, then doubling, near exchange first: in round r the members at distance 2^r
+ * swap halves of the range they still work on and combine; then the same way back, the finished
+ * ranges double.
  *
  *   n = 4            halve                          double
  *                    round 0       round 1          round 2       round 3
@@ -11,16 +11,16 @@
  *   rank 2 sends     c2..c3 to 3   c0     to 0      c1     to 0   c0..c1 to 3
  *   rank 3 sends     c0..c1 to 2   c2     to 1      c3     to 1   c2..c3 to 2
  *
- * The textbook halves far first. Near first sends half of all data to the nearest rank and one chunk
- * to the farthest, so where ranks are numbered along the machine, little crosses its slow links.
- * The price is that a member ends with the chunk of its bit-reversed number, which does not matter
- * to an all-reduce.
+ * The textbook halves far first. Near first sends half of all data to the nearest rank and one
+ * chunk to the farthest, so where ranks are numbered along the machine, little crosses its slow
+ * links. The price is that a member ends with the chunk of its bit-reversed number, which does not
+ * matter to an all-reduce.
  *
  * Where n is no power of two, guests hand their input to a host first and get the result from it
  * last (shape_cube.h), in two messages so that no message is larger than the first exchange.
  *
- * Invariant: after round r a member holds, of a range of 2^(d-r-1) chunks, the inputs of the 2^(r+1)
- * members whose numbers differ from its own in the lowest r+1 bits only.
+ * Invariant: after round r a member holds, of a range of 2^(d-r-1) chunks, the inputs of the
+ * 2^(r+1) members whose numbers differ from its own in the lowest r+1 bits only.
  *
  * Cost per rank: 2 log2 n messages one after another (2 hops and 4 messages more with guests),
  * 2(n-1)/n of the bytes (the buffer twice more), (n-1)/n reduced.
@@ -133,8 +133,8 @@ static uint32_t halving_nchunks(const struct wh_problem *problem)
 }
 
 /*
- * With P passes of two slots, p = 2^d members, e = 1 if n is no power of two, else 0:
- * 2d + 2e hops, (2d + 4e)P messages, (2(p-1)/p + 2e) * nbytes moved, ((p-1)/p + e) * nbytes reduced.
+ * With P passes of two slots, p = 2^d members, e = 1 if n is no power of two, else 0: 2d + 2e hops,
+ * (2d + 4e)P messages, (2(p-1)/p + 2e) * nbytes moved, ((p-1)/p + e) * nbytes reduced.
  */
 static double halving_cost_ns(const struct wh_problem *problem, const struct wh_fabric *fabric,
                               size_t nbytes)

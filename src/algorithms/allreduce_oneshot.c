@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One-shot all-reduce: everybody sends everything to everybody, one round, and combines what came in
- * the order of ranks, so that all ranks get the same bits.
+ * One-shot all-reduce: everybody sends everything to everybody, one round, and combines what came
+ * in the order of ranks, so that all ranks get the same bits.
  *
  *   n = 3            round 0
  *   rank 0 sends     x0 to 1, x0 to 2       and combines (x0 op x1) op x2
@@ -12,8 +12,8 @@
  *
  * Invariant: after k steps of reducing, SCRATCH holds the inputs of ranks 0..k-1.
  *
- * Cost per rank: 1 hop, n-1 messages at once, n-1 times the buffer moved and reduced. For buffers so
- * small that only waiting counts.
+ * Cost per rank: 1 hop, n-1 messages at once, n-1 times the buffer moved and reduced. For buffers
+ * so small that only waiting counts.
  *
  * Source: folklore, a direct all-gather that combines instead of storing.
  */

@@ -10,11 +10,11 @@
  *
  * Each rank starts with the rank to its right, so that not all send to the same one first.
  *
- * Invariant: chunk r is combined by rank r alone, so all ranks get the same bits; they do not depend
- * on how the buffer is cut either, because the order is always that of ranks.
+ * Invariant: chunk r is combined by rank r alone, so all ranks get the same bits; they do not
+ * depend on how the buffer is cut either, because the order is always that of ranks.
  *
- * Cost per rank: 2 hops, 2(n-1) messages, 2(n-1)/n of the bytes, (n-1)/n reduced. Moves as little as
- * the ring and waits twice only; wants a link between any two ranks.
+ * Cost per rank: 2 hops, 2(n-1) messages, 2(n-1)/n of the bytes, (n-1)/n reduced. Moves as little
+ * as the ring and waits twice only; wants a link between any two ranks.
  *
  * Source: folklore, a direct reduce-scatter and a direct all-gather.
  */

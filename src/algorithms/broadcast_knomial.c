@@ -6,8 +6,8 @@
  *   n = 8, root 0    round 0             round 1
  *                    0 to 4              0 to 1, 2, 3     4 to 5, 6, 7
  *
- * Invariant: after the rounds of the r highest digits, the ranks whose distance to the root has only
- * zeros in the other digits have the data.
+ * Invariant: after the rounds of the r highest digits, the ranks whose distance to the root has
+ * only zeros in the other digits have the data.
  *
  * Cost: ceil(log4 n) hops; the root sends at most 3 ceil(log4 n) messages of the whole buffer. For
  * small buffers.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Double binary tree broadcast: the root feeds two trees (shape_tree.h), each with half of the data.
- * Pass after pass follows, so that all levels work at the same time.
+ * Double binary tree broadcast: the root feeds two trees (shape_tree.h), each with half of the
+ * data. Pass after pass follows, so that all levels work at the same time.
  *
  *   n = 4, root 0    tree 0 (chunk 0)        tree 1 (chunk 1)
  *   round 0          0 to 2                  0 to 1

@@ -67,7 +67,8 @@ static uint32_t tree_nchunks(const struct wh_problem *problem)
 
 /*
  * With P passes of two slots, c = nbytes / 2P in each, depth d: d hops, on each of which a rank
- * serves two children, and two messages in every later pass: 2(d + P-1) messages of c, each combined.
+ * serves two children, and two messages in every later pass: 2(d + P-1) messages of c, each
+ * combined.
  */
 static double tree_cost_ns(const struct wh_problem *problem, const struct wh_fabric *fabric,
                            size_t nbytes)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The k-nomial tree: a rank's distance to the root, written in base k, loses its last non-zero digit
- * on the way to the parent. A node has up to k-1 children for each zero at the end of its number.
+ * The k-nomial tree: a rank's distance to the root, written in base k, loses its last non-zero
+ * digit on the way to the parent. A node has up to k-1 children for each zero at the end of its
+ * number.
  *
  *   n = 8, k = 4        0          depth ceil(log_k n)
  *                   .-+-+-+-.

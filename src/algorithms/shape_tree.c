@@ -36,7 +36,7 @@ static uint32_t parent_label(uint32_t label, uint32_t m)
 }
 
 /* The right child of label, whose lowest bit is low: the middle of the right half. Where that is
- * beyond m, the half is cut in half until its middle exists. 0 if there is no label to the right. */
+ * beyond m, the half is cut in half until its middle exists. 0 if there is nothing to the right. */
 static uint32_t right_child_label(uint32_t label, uint32_t low, uint32_t m)
 {
     for (uint32_t half = low / 2; half > 0; half /= 2) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two binary trees over the same ranks, so that each carries half of the data and nobody works twice.
+ * Two binary trees over the same ranks, so that each carries half of the data and nobody works
+ * twice.
  *
  * The root sits above both trees and has one child in each. The m = n-1 other ranks carry labels
  * 1..m, by which each tree is in order: a label's height is its number of trailing zero bits, odd

@@ -74,6 +74,15 @@ static whorl_result_t check_root(const struct wh_coll_args *args)
     return WHORL_OK;
 }
 
+struct wh_redop_slot *wh_redop_slot(whorl_comm_t comm, whorl_redop_t op)
+{
+    if (op < WH_REDOP_FIRST_HANDLE || op >= WH_REDOP_FIRST_HANDLE + WH_REDOPS_MAX) {
+        return NULL;
+    }
+    struct wh_redop_slot *slot = &comm->redops[op - WH_REDOP_FIRST_HANDLE];
+    return slot->used ? slot : NULL;
+}
+
 /* Resolves a reduction into what the executor knows. */
 static whorl_result_t check_redop(const struct wh_coll_args *args, struct wh_op *op)
 {
@@ -85,14 +94,13 @@ static whorl_result_t check_redop(const struct wh_coll_args *args, struct wh_op 
         op->redop = (uint8_t)args->redop;
         return WHORL_OK;
     }
-    int handle = args->redop - WH_REDOP_FIRST_HANDLE;
-    if (handle < 0 || handle >= WH_REDOPS_MAX || !args->comm->redops[handle].used) {
+    const struct wh_redop_slot *slot = wh_redop_slot(args->comm, args->redop);
+    if (slot == NULL) {
         return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL,
                        "%s: op is %d; that is neither a predefined reduction nor a handle of this "
                        "communicator",
                        args->call, args->redop);
     }
-    const struct wh_redop_slot *slot = &args->comm->redops[handle];
     if (slot->dtype != args->dtype) {
         return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL,
                        "%s: op was made for %s, but dtype is %s", args->call,

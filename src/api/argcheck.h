@@ -31,6 +31,9 @@ WH_MUST_CHECK whorl_result_t wh_check_create(const char *call, int nranks, int r
 WH_MUST_CHECK whorl_result_t wh_check_options(const char *call, const whorl_options_t *options,
                                               struct wh_comm_options *out);
 
+/** The reduction that a handle of comm means; NULL if op is none. */
+struct wh_redop_slot *wh_redop_slot(whorl_comm_t comm, whorl_redop_t op);
+
 /** Fails if pointer is NULL: "whorl_comm_rank: rank_out is NULL". */
 WH_MUST_CHECK whorl_result_t wh_check_pointer(const char *call, const char *what,
                                               const void *pointer);

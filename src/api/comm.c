@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Communicators of whorl.h: check, then call the layer below. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "api/argcheck.h"
@@ -59,6 +60,14 @@ WHORL_API whorl_result_t whorl_comm_create_from_env(const whorl_options_t *optio
         .args = {.nranks = launch.nranks, .rank = launch.rank, .options = opts},
     };
     rc = wh_boot_id_from_address(launch.root, launch.secret, &job.args.id);
+    if (rc == WHORL_E_ARG) {
+        char why[512];
+        snprintf(why, sizeof(why), "%s", wh_error_get());
+        rc = wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
+                     "the ranks cannot meet at %s (from WHORL_ROOT, or MASTER_ADDR and "
+                     "MASTER_PORT): %s",
+                     launch.root, why);
+    }
     if (rc == WHORL_OK && launch.rank == 0) {
         rc = wh_boot_root_start(&job.args.id);
     }

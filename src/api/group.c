@@ -2,6 +2,7 @@
 #include "api/group.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 
@@ -10,6 +11,7 @@ enum { GROUP_DEPTH_MAX = 1024 };
 struct group {
     uint32_t depth;
     whorl_result_t spoiled; /* first error of a collected call */
+    char *spoiled_text;     /* its story; NULL if there was no memory for it */
     struct wh_call *calls;
     size_t ncalls, calls_capacity;
     struct wh_comm_job *jobs;
@@ -29,6 +31,7 @@ whorl_result_t wh_group_note(whorl_result_t rc)
 {
     if (group.depth > 0 && rc < 0 && group.spoiled == WHORL_OK) {
         group.spoiled = rc;
+        group.spoiled_text = strdup(wh_error_get());
     }
     return rc;
 }
@@ -143,10 +146,13 @@ WHORL_API whorl_result_t whorl_group_end(void)
     whorl_result_t rc = g.spoiled;
     if (rc == WHORL_OK) {
         rc = run_jobs(&g);
+    } else if (g.spoiled_text != NULL) {
+        wh_error_set(g.spoiled_text);
     }
     if (rc == WHORL_OK && g.ncalls > 0) {
         rc = wh_batch_submit(g.calls, g.ncalls);
     }
+    free(g.spoiled_text);
     free(g.calls);
     free(g.jobs);
     free(g.job_outs);

@@ -33,13 +33,13 @@ WHORL_API const char *whorl_result_str(whorl_result_t rc)
 
 WHORL_API const char *whorl_last_error(whorl_comm_t comm)
 {
-    static const char none[] = "no error";
+    /* A copy, because the text must outlive the thread's next failure. */
+    static _Thread_local char copy[WH_FAILURE_NBYTES];
     if (comm == NULL) {
-        const char *text = wh_error_get();
-        return text[0] != '\0' ? text : none;
+        snprintf(copy, sizeof(copy), "%s", wh_error_get());
+        return copy[0] != '\0' ? copy : "no error";
     }
 
-    static _Thread_local char copy[WH_FAILURE_NBYTES];
     int32_t stop = atomic_load_explicit(&comm->failure.stop, memory_order_acquire);
     if (stop != 0) {
         snprintf(copy, sizeof(copy), "%s", comm->failure.text);
@@ -48,7 +48,7 @@ WHORL_API const char *whorl_last_error(whorl_comm_t comm)
         snprintf(copy, sizeof(copy), "%s", comm->last_text);
         pthread_mutex_unlock(&comm->text_lock);
     }
-    return copy[0] != '\0' ? copy : none;
+    return copy[0] != '\0' ? copy : "no error";
 }
 
 WHORL_API size_t whorl_dtype_nbytes(whorl_dtype_t dtype)
@@ -75,14 +75,11 @@ WHORL_API const char *whorl_redop_str(whorl_redop_t op)
     return handle ? "premulsum" : "unknown";
 }
 
-WHORL_API whorl_result_t whorl_redop_create_premul_sum(const void *scalar, whorl_dtype_t dtype,
-                                                       whorl_comm_t comm, whorl_redop_t *op_out)
+static whorl_result_t create_premul_sum(const void *scalar, whorl_dtype_t dtype, whorl_comm_t comm,
+                                        whorl_redop_t *op_out)
 {
     static const char call[] = "whorl_redop_create_premul_sum";
-    whorl_result_t rc = wh_check_pointer(call, "comm", comm);
-    if (rc == WHORL_OK) {
-        rc = wh_check_pointer(call, "scalar", scalar);
-    }
+    whorl_result_t rc = wh_check_pointer(call, "scalar", scalar);
     if (rc == WHORL_OK) {
         rc = wh_check_pointer(call, "op_out", op_out);
     }
@@ -105,6 +102,20 @@ WHORL_API whorl_result_t whorl_redop_create_premul_sum(const void *scalar, whorl
                    WH_REDOPS_MAX);
 }
 
+WHORL_API whorl_result_t whorl_redop_create_premul_sum(const void *scalar, whorl_dtype_t dtype,
+                                                       whorl_comm_t comm, whorl_redop_t *op_out)
+{
+    whorl_result_t rc = wh_check_pointer("whorl_redop_create_premul_sum", "comm", comm);
+    if (rc != WHORL_OK) {
+        return rc;
+    }
+    rc = create_premul_sum(scalar, dtype, comm, op_out);
+    if (rc != WHORL_OK) {
+        wh_comm_keep_error(comm);
+    }
+    return rc;
+}
+
 WHORL_API whorl_result_t whorl_redop_destroy(whorl_redop_t op, whorl_comm_t comm)
 {
     static const char call[] = "whorl_redop_destroy";
@@ -112,11 +123,12 @@ WHORL_API whorl_result_t whorl_redop_destroy(whorl_redop_t op, whorl_comm_t comm
     if (rc != WHORL_OK) {
         return rc;
     }
-    int handle = op - WH_REDOP_FIRST_HANDLE;
-    if (handle < 0 || handle >= WH_REDOPS_MAX || !comm->redops[handle].used) {
-        return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL, "%s: op %d is no handle of this communicator", call,
-                       op);
+    struct wh_redop_slot *slot = wh_redop_slot(comm, op);
+    if (slot == NULL) {
+        rc = wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL, "%s: op %d is no handle of this communicator", call, op);
+        wh_comm_keep_error(comm);
+        return rc;
     }
-    comm->redops[handle].used = false;
+    slot->used = false;
     return WHORL_OK;
 }

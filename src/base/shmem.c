@@ -3,9 +3,9 @@
  * Shared memory that is handed over and never named.
  *
  * The owner makes a memfd and listens on an abstract UNIX socket. The token is 32 random bytes: the
- * first half, in hexadecimal, is the socket's name, which everybody on the host can list; the second
- * half is the secret that a guest shows to be given the descriptor. The kernel adds who the guest is
- * (SO_PEERCRED), and another user than ours or root is sent away even with the right token.
+ * first half, in hexadecimal, is the socket's name, which everybody on the host can list; the
+ * second half is the secret that a guest shows to be given the descriptor. The kernel adds who the
+ * guest is (SO_PEERCRED), and another user than ours or root is sent away even with the token.
  *
  * A memfd is sealed against every change of its size before anyone else sees it, and a guest
  * accepts no other: memory that somebody can truncate would kill its users with SIGBUS.
@@ -43,8 +43,6 @@ enum {
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
-
-static const int size_seals = F_SEAL_SHRINK | F_SEAL_GROW;
 
 struct pending {
     int sock;
@@ -91,9 +89,10 @@ whorl_result_t wh_shmem_create(const char *label, uint64_t nbytes, int *fd_out)
         return wh_fail_sys(WH_SUBSYS_SHM, "shmem: memfd_create %s", label);
     }
 
-    if (ftruncate(fd, (off_t)nbytes) != 0 || fcntl(fd, F_ADD_SEALS, size_seals | F_SEAL_SEAL) != 0) {
-        whorl_result_t rc = wh_fail_sys(WH_SUBSYS_SHM, "shmem: giving %s a size of %" PRIu64 " bytes",
-                                        label, nbytes);
+    if (ftruncate(fd, (off_t)nbytes) != 0
+        || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+        whorl_result_t rc = wh_fail_sys(
+            WH_SUBSYS_SHM, "shmem: giving %s a size of %" PRIu64 " bytes", label, nbytes);
         close(fd);
         return rc;
     }
@@ -384,8 +383,8 @@ static bool is_sound_memory(int fd, uint64_t nbytes)
     return seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
 }
 
-whorl_result_t wh_shmem_fetch(const uint8_t token[WH_SHMEM_TOKEN_NBYTES], uint64_t nbytes, int *sock,
-                              int *fd_out)
+whorl_result_t wh_shmem_fetch(const uint8_t token[WH_SHMEM_TOKEN_NBYTES], uint64_t nbytes,
+                              int *sock, int *fd_out)
 {
     if (*sock < 0) {
         whorl_result_t rc = guest_connect(token, sock);

@@ -48,8 +48,8 @@ WH_MUST_CHECK whorl_result_t wh_shmem_offer_serve(struct wh_shmem_offer *offer);
 void wh_shmem_offer_close(struct wh_shmem_offer *offer);
 
 /**
- * Asks for an offered descriptor of nbytes. WHORL_IN_PROGRESS: call again with the same *sock, which
- * is -1 at first; whoever gives up closes it if it is not. The descriptor is the caller's.
+ * Asks for an offered descriptor of nbytes. WHORL_IN_PROGRESS: call again with the same *sock,
+ * which is -1 at first; whoever gives up closes it if it is not. The descriptor is the caller's.
  *
  * Blocking  Never.
  * Errors    WHORL_E_SYS  there is no such offer in reach of this process, its owner turned us away,

@@ -29,7 +29,8 @@ struct running_call {
 struct part {
     struct whorl_comm *comm;
     uint64_t ticket;
-    bool on_turn;
+    uint64_t deadline_ns; /* counted from when the ticket is on turn; WH_NEVER: none */
+    bool on_turn, waited;
     bool collective_running;
     size_t nleft; /* calls not done */
 };
@@ -155,7 +156,8 @@ static whorl_result_t copy_self(struct batch *b, struct part *part, struct runni
         return WHORL_OK;
     }
     return wh_fail(WHORL_E_USAGE, WH_SUBSYS_P2P,
-                   "rank %u sends to itself, but no receive from itself is in the same group",
+                   "rank %u sends to itself, but no receive from itself on the same stream is left in "
+                   "the group",
                    part->comm->rank);
 }
 
@@ -170,8 +172,15 @@ static whorl_result_t await_self(const struct batch *b, const struct part *part)
         }
     }
     return wh_fail(WHORL_E_USAGE, WH_SUBSYS_P2P,
-                   "rank %u receives from itself, but no send to itself is in the same group",
+                   "rank %u receives from itself, but no send to itself on the same stream is left in "
+                   "the group",
                    part->comm->rank);
+}
+
+/* When a call of comm that starts now has to be over. */
+static uint64_t deadline_of(const struct whorl_comm *comm)
+{
+    return comm->timeout_ms > 0 ? wh_deadline_after_ms(comm->timeout_ms) : WH_NEVER;
 }
 
 /* Gives one call its turn. */
@@ -183,7 +192,11 @@ static void poll_call(struct batch *b, struct running_call *call, bool *moved_ou
         uint64_t serving = atomic_load_explicit(&comm->now_serving, memory_order_acquire);
         part->on_turn = serving == part->ticket;
         if (!part->on_turn) {
+            part->waited = true;
             return;
+        }
+        if (part->waited) {
+            part->deadline_ns = deadline_of(comm);
         }
     }
 
@@ -228,27 +241,59 @@ static whorl_result_t poll_batch(void *ctx, bool *moved_out)
     return b->nleft == 0 ? WHORL_OK : WHORL_IN_PROGRESS;
 }
 
-/* The deadline passed: the communicators of calls that are left fail, and with them the calls. */
+/* Reports the call that holds up part, and fails its communicator. */
+static void expire_part(struct batch *b, const struct part *part)
+{
+    struct running_call *late = NULL;
+    for (size_t i = 0; i < b->ncalls && (late == NULL || late->state != CALL_RUNNING); i++) {
+        struct running_call *call = &b->calls[i];
+        if (call->call.comm == part->comm && call->state != CALL_DONE) {
+            late = call->state == CALL_RUNNING || late == NULL ? call : late;
+        }
+    }
+    assert(late != NULL);
+    char what[128] = "a call", where[512] = "not started";
+    if (late->state == CALL_RUNNING) {
+        wh_signature_print(&late->row->plan->signature, what, sizeof(what));
+        wh_run_describe(late->row->plan, where, sizeof(where));
+    }
+    wh_fail(WHORL_E_TIMEOUT, WH_SUBSYS_COLL,
+            "rank %u: %s, operation %llu, did not finish within %llu ms (WHORL_TIMEOUT): %s",
+            part->comm->rank, what, (unsigned long long)late->call.op.seq,
+            (unsigned long long)part->comm->timeout_ms, where);
+    wh_comm_fail(part->comm, WHORL_E_TIMEOUT, wh_error_get());
+}
+
+/* Some deadline passed. Those that are on turn fail, and with them their calls; the time of all others
+ * has not begun: the calls before theirs have deadlines of their own. */
 static void expire(struct batch *b)
 {
-    for (size_t i = 0; i < b->ncalls; i++) {
-        struct running_call *call = &b->calls[i];
-        struct whorl_comm *comm = call->call.comm;
-        if (call->state == CALL_DONE ||
-            atomic_load_explicit(&comm->failure.stop, memory_order_relaxed) != 0) {
+    uint64_t now_ns = wh_now_ns();
+    for (size_t i = 0; i < b->nparts; i++) {
+        struct part *part = &b->parts[i];
+        if (part->nleft == 0 || now_ns < part->deadline_ns) {
             continue;
         }
-        char what[128] = "a call", where[512] = "not started: calls made before it are still running";
-        if (call->state == CALL_RUNNING) {
-            wh_signature_print(&call->row->plan->signature, what, sizeof(what));
-            wh_run_describe(call->row->plan, where, sizeof(where));
+        if (!part->on_turn) {
+            part->deadline_ns = deadline_of(part->comm);
+        } else if (atomic_load_explicit(&part->comm->failure.stop, memory_order_relaxed) == 0) {
+            expire_part(b, part);
         }
-        wh_fail(WHORL_E_TIMEOUT, WH_SUBSYS_COLL,
-                "rank %u: %s, operation %llu, did not finish within %llu ms (WHORL_TIMEOUT): %s",
-                comm->rank, what, (unsigned long long)call->call.op.seq,
-                (unsigned long long)comm->timeout_ms, where);
-        wh_comm_fail(comm, WHORL_E_TIMEOUT, wh_error_get());
     }
+}
+
+/* The first deadline of what is left; failed calls need none, they end as soon as they are on turn. */
+static uint64_t next_deadline(const struct batch *b)
+{
+    uint64_t first_ns = WH_NEVER;
+    for (size_t i = 0; i < b->nparts; i++) {
+        const struct part *part = &b->parts[i];
+        if (part->nleft > 0 && part->deadline_ns < first_ns &&
+            atomic_load_explicit(&part->comm->failure.stop, memory_order_relaxed) == 0) {
+            first_ns = part->deadline_ns;
+        }
+    }
+    return first_ns;
 }
 
 static whorl_result_t run_batch(struct batch *b)
@@ -266,22 +311,16 @@ static whorl_result_t run_batch(struct batch *b)
         if (bell != NULL && nbells < BELLS_MAX) {
             bells[nbells++] = bell;
         }
-        if (comm->timeout_ms > 0) {
-            uint64_t deadline = wh_deadline_after_ms(comm->timeout_ms);
-            wait.deadline_ns = deadline < wait.deadline_ns ? deadline : wait.deadline_ns;
-        }
+        b->parts[i].deadline_ns = deadline_of(comm);
     }
     /* A bell short would mean sleeping through a wake-up: then none, and sleeps are naps. */
     wait.nbells = nbells == b->nparts ? nbells : 0;
 
     int rank_before = wh_log_set_rank((int)b->parts[0].comm->rank);
-    if (wh_wait(&wait) == WHORL_E_TIMEOUT) {
+    wait.deadline_ns = next_deadline(b);
+    while (wh_wait(&wait) == WHORL_E_TIMEOUT) {
         expire(b);
-        /* Failed calls end as soon as they are on turn; those before them have deadlines too. */
-        wait.deadline_ns = WH_NEVER;
-        whorl_result_t rc = wh_wait(&wait);
-        assert(rc == WHORL_OK);
-        (void)rc;
+        wait.deadline_ns = next_deadline(b);
     }
     whorl_result_t first = WHORL_OK;
     for (size_t i = 0; i < b->ncalls; i++) {
@@ -299,6 +338,14 @@ static whorl_result_t run_task(struct wh_task *task)
 {
     struct batch *b = (struct batch *)task;
     whorl_result_t rc = run_batch(b);
+    for (size_t i = 0; i < b->nparts; i++) {
+        struct whorl_comm *comm = b->parts[i].comm;
+        /* Whoever drains may free comm once the lock is open: nothing may touch it after. */
+        pthread_mutex_lock(&comm->text_lock);
+        comm->nqueued--;
+        wh_comm_ring(comm);
+        pthread_mutex_unlock(&comm->text_lock);
+    }
     free(b);
     return rc;
 }
@@ -334,6 +381,11 @@ static whorl_result_t submit_stream(const struct wh_call *calls, size_t ncalls, 
         if (calls[i].stream == stream) {
             add_call(b, &calls[i]);
         }
+    }
+    for (size_t i = 0; i < b->nparts; i++) {
+        pthread_mutex_lock(&b->parts[i].comm->text_lock);
+        b->parts[i].comm->nqueued++;
+        pthread_mutex_unlock(&b->parts[i].comm->text_lock);
     }
     if (stream != NULL) {
         wh_stream_submit(stream, &b->task);
@@ -381,8 +433,10 @@ static whorl_result_t poll_drained(void *ctx, bool *moved_out)
 {
     struct whorl_comm *comm = ctx;
     (void)moved_out;
-    uint64_t serving = atomic_load_explicit(&comm->now_serving, memory_order_acquire);
-    return serving == comm->next_ticket ? WHORL_OK : WHORL_IN_PROGRESS;
+    pthread_mutex_lock(&comm->text_lock);
+    uint32_t nqueued = comm->nqueued;
+    pthread_mutex_unlock(&comm->text_lock);
+    return nqueued == 0 ? WHORL_OK : WHORL_IN_PROGRESS;
 }
 
 void wh_comm_drain(struct whorl_comm *comm)

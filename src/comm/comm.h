@@ -72,9 +72,10 @@ struct whorl_comm {
 
     /* Any thread. */
     struct wh_failure failure;
-    pthread_mutex_t text_lock; /* for last_text */
+    pthread_mutex_t text_lock; /* for last_text and nqueued */
     char last_text[WH_FAILURE_NBYTES];
     _Atomic uint64_t now_serving; /* ticket on turn */
+    uint32_t nqueued;             /* batches in streams that still touch comm; with text_lock */
     _Atomic(struct wh_doorbell *) bell; /* the wire's; set once, wakes this rank's waits */
 
     /* The caller's thread (one call at a time). */

@@ -70,9 +70,12 @@ static whorl_result_t split(struct whorl_comm *comm, uint8_t *choices, whorl_id_
         rc = wh_boot_allgather(comm->boot, ids, sizeof(*ids),
                                wh_deadline_after_ms(comm->init_timeout_ms));
     }
-    if (rc != WHORL_OK || !takes_part) {
-        *new_comm_out = NULL;
+    if (rc != WHORL_OK) {
         return rc;
+    }
+    if (!takes_part) {
+        *new_comm_out = NULL;
+        return WHORL_OK;
     }
     args->id = ids[first];
     return wh_comm_create(args, new_comm_out);

@@ -46,7 +46,7 @@ static bool parse_u32(const char *text, uint32_t *value_out)
 static whorl_result_t read_place(wh_launch_lookup_fn lookup, const struct launcher *l,
                                  struct wh_launch *launch)
 {
-    const char *rank = lookup(l->rank), *size = lookup(l->size);
+    const char *rank = lookup(l->rank), *size = lookup(l->size); /* are set */
     if (!parse_u32(rank, &launch->rank) || !parse_u32(size, &launch->nranks) ||
         launch->rank >= launch->nranks) {
         return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
@@ -56,52 +56,86 @@ static whorl_result_t read_place(wh_launch_lookup_fn lookup, const struct launch
     return WHORL_OK;
 }
 
-/* "node[03-07,9],other" -> "node03"; false if the list is not one. */
+/* "rack[1-2]node[03-07,9]-ib,other" -> "rack1node03-ib"; false if the list is not one. */
 static bool first_host(const char *list, char *host, size_t host_nbytes)
 {
-    size_t head = strcspn(list, "[,");
-    size_t tail = 0;
-    if (list[head] == '[') {
-        tail = strcspn(list + head + 1, "-,]");
-        if (tail == 0 || list[head + 1 + tail] == '\0') {
+    size_t used = 0;
+    for (const char *c = list; *c != '\0' && *c != ','; c++) {
+        size_t nbytes = 1;
+        const char *from = c;
+        if (*c == '[') {
+            from = c + 1;
+            nbytes = strcspn(from, "-,]");
+            c = strchr(from, ']');
+            if (nbytes == 0 || c == NULL) {
+                return false;
+            }
+        }
+        if (used + nbytes >= host_nbytes) {
             return false;
         }
+        memcpy(host + used, from, nbytes);
+        used += nbytes;
     }
-    if (head + tail == 0 || head + tail >= host_nbytes) {
-        return false;
-    }
-    memcpy(host, list, head);
-    memcpy(host + head, list + head + 1, tail);
-    host[head + tail] = '\0';
-    return true;
+    host[used] = '\0';
+    return used > 0;
+}
+
+/* A variable that is set to nothing is as good as none. */
+static const char *look(wh_launch_lookup_fn lookup, const char *name)
+{
+    const char *text = lookup(name);
+    return text != NULL && text[0] != '\0' ? text : NULL;
 }
 
 /* The host of rank 0, as far as the environment tells; false if it does not. */
 static bool root_host(wh_launch_lookup_fn lookup, const struct launcher *l,
                       const struct wh_launch *launch, char *host, size_t host_nbytes)
 {
-    const char *master = lookup("MASTER_ADDR");
-    if (master != NULL && master[0] != '\0') {
+    const char *master = look(lookup, "MASTER_ADDR");
+    if (master != NULL) {
         return snprintf(host, host_nbytes, "%s", master) < (int)host_nbytes;
     }
-    const char *nodes = lookup("SLURM_STEP_NODELIST");
-    nodes = nodes != NULL ? nodes : lookup("SLURM_NODELIST");
+    const char *nodes = look(lookup, "SLURM_STEP_NODELIST");
+    nodes = nodes != NULL ? nodes : look(lookup, "SLURM_NODELIST");
     if (nodes != NULL && strcmp(l->name, "Slurm") == 0) {
         return first_host(nodes, host, host_nbytes);
     }
-    const char *local = l->local_size != NULL ? lookup(l->local_size) : NULL;
+    const char *local = l->local_size != NULL ? look(lookup, l->local_size) : NULL;
     uint32_t nlocal;
     bool all_here = local == NULL || (parse_u32(local, &nlocal) && nlocal == launch->nranks);
     snprintf(host, host_nbytes, "127.0.0.1");
     return all_here;
 }
 
+static whorl_result_t copy_setting(const char *name, const char *text, char *to, size_t to_nbytes)
+{
+    if (strlen(text) >= to_nbytes) {
+        return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV, "%s is longer than %zu bytes", name,
+                       to_nbytes - 1);
+    }
+    snprintf(to, to_nbytes, "%s", text);
+    return WHORL_OK;
+}
+
+/* What tells the ranks of this job from others: WHORL_SECRET, or what is the same on all ranks. */
+static whorl_result_t read_secret(wh_launch_lookup_fn lookup, const struct launcher *l,
+                                  const struct wh_config *config, struct wh_launch *launch)
+{
+    if (config->secret[0] != '\0') {
+        return copy_setting("WHORL_SECRET", config->secret, launch->secret, sizeof(launch->secret));
+    }
+    const char *job = l->job != NULL ? look(lookup, l->job) : NULL;
+    snprintf(launch->secret, sizeof(launch->secret), "job %.100s of %u at %.100s",
+             job != NULL ? job : "", launch->nranks, launch->root);
+    return WHORL_OK;
+}
+
 static whorl_result_t read_root(wh_launch_lookup_fn lookup, const struct launcher *l,
                                 const struct wh_config *config, struct wh_launch *launch)
 {
     if (config->root[0] != '\0') {
-        snprintf(launch->root, sizeof(launch->root), "%s", config->root);
-        return WHORL_OK;
+        return copy_setting("WHORL_ROOT", config->root, launch->root, sizeof(launch->root));
     }
     char host[200];
     if (!root_host(lookup, l, launch, host, sizeof(host))) {
@@ -111,12 +145,12 @@ static whorl_result_t read_root(wh_launch_lookup_fn lookup, const struct launche
                        l->name);
     }
     uint32_t port = DEFAULT_PORT;
-    const char *text = lookup("MASTER_PORT");
+    const char *text = look(lookup, "MASTER_PORT");
     if (text != NULL && (!parse_u32(text, &port) || port == 0 || port > 65534)) {
         return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
                        "MASTER_PORT=%s is no port: use a number from 1 to 65534", text);
     }
-    const char *agent = lookup("TORCHELASTIC_USE_AGENT_STORE");
+    const char *agent = look(lookup, "TORCHELASTIC_USE_AGENT_STORE");
     if (text != NULL && agent != NULL && strcasecmp(agent, "true") == 0) {
         port++;
     }
@@ -130,7 +164,7 @@ whorl_result_t wh_launch_read(wh_launch_lookup_fn lookup, const struct wh_config
 {
     for (size_t i = 0; i < ARRAY_LEN(launchers); i++) {
         const struct launcher *l = &launchers[i];
-        if (lookup(l->rank) == NULL || lookup(l->size) == NULL) {
+        if (look(lookup, l->rank) == NULL || look(lookup, l->size) == NULL) {
             continue;
         }
         struct wh_launch launch = {0};
@@ -138,15 +172,11 @@ whorl_result_t wh_launch_read(wh_launch_lookup_fn lookup, const struct wh_config
         if (rc == WHORL_OK) {
             rc = read_root(lookup, l, config, &launch);
         }
+        if (rc == WHORL_OK) {
+            rc = read_secret(lookup, l, config, &launch);
+        }
         if (rc != WHORL_OK) {
             return rc;
-        }
-        const char *job = l->job != NULL ? lookup(l->job) : NULL;
-        if (config->secret[0] != '\0') {
-            snprintf(launch.secret, sizeof(launch.secret), "%s", config->secret);
-        } else {
-            snprintf(launch.secret, sizeof(launch.secret), "job %.100s of %u at %s",
-                     job != NULL ? job : "", launch.nranks, launch.root);
         }
         wh_log(WH_LOG_INFO, WH_SUBSYS_INIT, "started by %s: rank %u of %u, root at %s%s", l->name,
                launch.rank, launch.nranks, launch.root,

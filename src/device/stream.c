@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 
@@ -19,6 +20,7 @@ struct whorl_stream {
     bool busy; /* a task is running */
     bool stop;
     whorl_result_t first_error;
+    char *first_text; /* its story; NULL if there is none */
 };
 
 static void *stream_main(void *arg)
@@ -40,8 +42,9 @@ static void *stream_main(void *arg)
         whorl_result_t rc = task->run(task);
         pthread_mutex_lock(&stream->lock);
         stream->busy = false;
-        if (stream->first_error == WHORL_OK) {
+        if (stream->first_error == WHORL_OK && rc != WHORL_OK) {
             stream->first_error = rc;
+            stream->first_text = strdup(wh_error_get());
         }
         pthread_cond_broadcast(&stream->changed);
     }
@@ -87,6 +90,7 @@ void wh_stream_destroy(struct whorl_stream *stream)
     pthread_join(stream->thread, NULL);
     pthread_cond_destroy(&stream->changed);
     pthread_mutex_destroy(&stream->lock);
+    free(stream->first_text);
     free(stream);
 }
 
@@ -100,11 +104,20 @@ void wh_stream_submit(struct whorl_stream *stream, struct wh_task *task)
     pthread_mutex_unlock(&stream->lock);
 }
 
+/* The first error, which becomes the calling thread's last. Holding lock. */
+static whorl_result_t tell_error(const struct whorl_stream *stream)
+{
+    if (stream->first_text != NULL) {
+        wh_error_set(stream->first_text);
+    }
+    return stream->first_error;
+}
+
 whorl_result_t wh_stream_query(struct whorl_stream *stream)
 {
     pthread_mutex_lock(&stream->lock);
     bool idle = stream->head == NULL && !stream->busy;
-    whorl_result_t rc = idle ? stream->first_error : WHORL_IN_PROGRESS;
+    whorl_result_t rc = idle ? tell_error(stream) : WHORL_IN_PROGRESS;
     pthread_mutex_unlock(&stream->lock);
     return rc;
 }
@@ -115,8 +128,10 @@ whorl_result_t wh_stream_synchronize(struct whorl_stream *stream)
     while (stream->head != NULL || stream->busy) {
         pthread_cond_wait(&stream->changed, &stream->lock);
     }
-    whorl_result_t rc = stream->first_error;
+    whorl_result_t rc = tell_error(stream);
     stream->first_error = WHORL_OK;
+    free(stream->first_text);
+    stream->first_text = NULL;
     pthread_mutex_unlock(&stream->lock);
     return rc;
 }

@@ -46,6 +46,18 @@ static bool word_is(struct word w, const char *name)
     return strlen(name) == w.len && strncasecmp(w.at, name, w.len) == 0;
 }
 
+static struct word trim(struct word w)
+{
+    while (w.len > 0 && isspace((unsigned char)w.at[0])) {
+        w.at++;
+        w.len--;
+    }
+    while (w.len > 0 && isspace((unsigned char)w.at[w.len - 1])) {
+        w.len--;
+    }
+    return w;
+}
+
 /* Cuts the part before the first `sep` off *rest, without spaces around it; false at the end. */
 static bool cut(struct word *rest, char sep, struct word *part)
 {
@@ -54,15 +66,8 @@ static bool cut(struct word *rest, char sep, struct word *part)
     }
     const char *found = memchr(rest->at, sep, rest->len);
     size_t len = found != NULL ? (size_t)(found - rest->at) : rest->len;
-    *part = (struct word){rest->at, len};
+    *part = trim((struct word){rest->at, len});
     *rest = found != NULL ? (struct word){found + 1, rest->len - len - 1} : (struct word){NULL, 0};
-    while (part->len > 0 && isspace((unsigned char)part->at[0])) {
-        part->at++;
-        part->len--;
-    }
-    while (part->len > 0 && isspace((unsigned char)part->at[part->len - 1])) {
-        part->len--;
-    }
     return true;
 }
 
@@ -126,6 +131,9 @@ static whorl_result_t parse_list(struct word list, const char *setting, uint64_t
     struct word name;
     while (cut(&list, ',', &name)) {
         uint64_t named;
+        if (name.len == 0) {
+            continue;
+        }
         if (!rows_named(name, &named)) {
             return unknown_name(name, setting);
         }
@@ -169,8 +177,9 @@ static whorl_result_t parse_part(struct word part, const char *setting, uint64_t
         return rc;
     }
 
-    struct word name = {part.at, (size_t)(colon - part.at)};
-    struct word list = {colon + 1, part.len - name.len - 1};
+    size_t head_len = (size_t)(colon - part.at);
+    struct word name = trim((struct word){part.at, head_len});
+    struct word list = trim((struct word){colon + 1, part.len - head_len - 1});
     enum wh_coll coll;
     if (!function_named(name, &coll)) {
         return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,

@@ -7,7 +7,7 @@
 
 struct wh_links {
     uint32_t nranks, nchannels;
-    struct wh_link ***by_peer; /* NULL, or 2 * nchannels entries: receive and send of each channel */
+    struct wh_link ***by_peer; /* NULL, or 2 * nchannels: receive and send of each channel */
 };
 
 struct wh_link_name {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The built-in transports: the lines of transports/CMakeLists.txt, as the build has written them. */
+/* The built-in transports: the lines of transports/CMakeLists.txt, as the build writes them. */
 #include "wire/wire.h"
 
 #define TRANSPORT(name) extern const struct whorl_transport_ops whorl_transport_##name;

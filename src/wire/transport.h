@@ -7,8 +7,8 @@
  *     sender:    acquire(link, &slot)   fill slot   post(link, nbytes)
  *     receiver:  poll(link, &slot)      use slot    release(link)
  *
- * Nothing here blocks. WHORL_IN_PROGRESS is back pressure ("no room", "nothing there yet") and not an
- * error. Messages of one link arrive complete, once and in order; links are independent.
+ * Nothing here blocks. WHORL_IN_PROGRESS is back pressure ("no room", "nothing there yet") and not
+ * an error. Messages of one link arrive complete, once and in order; links are independent.
  *
  * Connecting has two phases and no side channel: open() makes an address of a few bytes, bootstrap
  * carries all addresses to all ranks, connect() uses them.
@@ -71,16 +71,16 @@ struct whorl_transport_ops {
     /* Makes this rank's end. Does not wait, touches no peer. The caller closes it. Any failure but
      * WHORL_E_NOMEM means that this transport does not work here; the others are tried. */
     whorl_result_t (*open)(const struct wh_wire_env *env, struct wh_transport_wire **wire_out);
-    /* All links are closed before. Peers may close earlier or later, once all have connected; what was
-     * posted to a peer that is still there reaches it. */
+    /* All links are closed before. Peers may close earlier or later, once all have connected; what
+     * was posted to a peer that is still there reaches it. */
     void (*close)(struct wh_transport_wire *wire);
 
     /* Writes this rank's address; the rest of it stays zero. A rank on which this transport did not
      * open has an address of zeros. */
     void (*address)(struct wh_transport_wire *wire, uint8_t address[WH_ADDRESS_NBYTES_MAX]);
-    /* Uses the addresses of all ranks (nranks * WH_ADDRESS_NBYTES_MAX bytes, not to be trusted; they
-     * stay where they are between calls). WHORL_IN_PROGRESS: call again. WHORL_OK: reaches() is known
-     * for every peer. A peer that is out of reach is not a failure. */
+    /* Uses the addresses of all ranks (nranks * WH_ADDRESS_NBYTES_MAX bytes, not to be trusted;
+     * they stay where they are between calls). WHORL_IN_PROGRESS: call again. WHORL_OK: reaches()
+     * is known for every peer. A peer that is out of reach is not a failure. */
     whorl_result_t (*connect)(struct wh_transport_wire *wire, const uint8_t *addresses);
     /* Can links to peer be opened? If not, *why_out is a static text that goes on after "rank 3: ".
      * Both ends give the same answer. A rank may be its own peer. */
@@ -93,8 +93,8 @@ struct whorl_transport_ops {
     /* What was posted stays posted; what was acquired and not posted is lost. */
     void (*link_close)(struct wh_link *link);
 
-    /* Sender: a free slot, the same one until post. WHORL_IN_PROGRESS: the FIFO is full. What head and
-     * data hold before they are written is unspecified. */
+    /* Sender: a free slot, the same one until post. WHORL_IN_PROGRESS: the FIFO is full. What head
+     * and data hold before they are written is unspecified. */
     whorl_result_t (*acquire)(struct wh_link *link, struct wh_slot *slot_out);
     /* Sends the acquired slot with nbytes (<= slot_nbytes) of data. */
     whorl_result_t (*post)(struct wh_link *link, size_t nbytes);

@@ -2,8 +2,8 @@
 /*
  * Opens the transports, connects them side by side, and picks one for every peer.
  *
- * A rank's address is its wh_choice and then, for each of wh_transports, the transport's own address
- * (zeros where it is not open), so that all ranks' addresses have one size.
+ * A rank's address is its wh_choice and then, for each of wh_transports, the transport's own
+ * address (zeros where it is not open), so that all ranks' addresses have one size.
  */
 #include "wire/wire.h"
 

@@ -44,8 +44,8 @@ void wh_wire_address(struct wh_wire *wire, uint8_t *address);
 /**
  * Connects, given the addresses of all ranks in rank order. Once.
  *
- * Blocking  until deadline_ns or until *stop is set (NULL: never). Every rank must come here, each in
- *           a thread of its own.
+ * Blocking  until deadline_ns or until *stop is set (NULL: never). Every rank must come here, each
+ *           in a thread of its own.
  * Errors    WHORL_E_TIMEOUT, WHORL_E_ABORTED; WHORL_E_UNSUPPORTED if a peer is out of reach: the
  *           report names the peer and says for every transport why.
  */
@@ -60,8 +60,8 @@ WH_MUST_CHECK whorl_result_t wh_wire_link(struct wh_wire *wire, uint32_t peer, u
 /** Does the wire reach peer through shared memory or the like, on this host? After connect. */
 bool wh_wire_is_local(const struct wh_wire *wire, uint32_t peer);
 
-/** What rings when a link may be ready; NULL if no one bell does: then waits must nap. After connect;
- *  stays the same, and may be rung by any thread until wh_wire_destroy(). */
+/** What rings when a link may be ready; NULL if no one bell does: then waits must nap. After
+ *  connect; stays the same, and may be rung by any thread until wh_wire_destroy(). */
 struct wh_doorbell *wh_wire_bell(struct wh_wire *wire);
 
 /** Bytes of memory taken so far, at most. */

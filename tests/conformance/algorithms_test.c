@@ -3,18 +3,18 @@
  * Every algorithm of the registry against the checker: every rank count up to 64 with every root,
  * and a sample up to 1024.
  *
- * An algorithm that does not fit a problem says so with fits(); none of the collectives' does so far.
- * Send and recv are checked as a pair, by their unit tests.
+ * An algorithm that does not fit a problem says so with fits(); none of the collectives' does so
+ * far. Send and recv are checked as a pair, by their unit tests.
  */
 #include "harness/sched_suite.h"
+
+#include "base/macros.h"
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 
-#include "base/macros.h"
-
-/* Under a sanitizer everything takes some ten times as long. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/* Under a sanitizer, or not optimised, everything takes many times as long. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
 enum { NRANKS_MAX = 17 };
 static const uint32_t sample[] = {64};
 #else

@@ -141,6 +141,28 @@ Test(shm, a_member_that_comes_too_late_is_out_on_both_sides)
     world_pair_close(&pair);
 }
 
+Test(shm, a_member_whose_address_makes_no_sense_is_not_waited_for)
+{
+    for (uint32_t byte = 0; byte < 16; byte++) { /* magic, version, channels */
+        struct world_pair pair;
+        uint8_t addresses[2][WH_ADDRESS_NBYTES_MAX] = {{0}};
+        const char *why = NULL;
+
+        world_pair_open(&pair_spec, &pair);
+        for (uint32_t i = 0; i < 2; i++) {
+            whorl_transport_shm.address(pair.ranks[i].wire, addresses[i]);
+        }
+        addresses[1][byte] ^= 1;
+        for (uint32_t i = 0; i < 2; i++) { /* both come to the same answer, without each other */
+            struct wh_transport_wire *wire = pair.ranks[i].wire;
+            cr_expect_eq(whorl_transport_shm.connect(wire, addresses[0]), WHORL_OK);
+            cr_expect_not(whorl_transport_shm.reaches(wire, 1 - i, &why));
+            cr_expect_not_null(why);
+        }
+        world_pair_close(&pair);
+    }
+}
+
 Test(shm, the_leader_gives_up_on_a_member_that_never_comes)
 {
     struct world_pair pair;

@@ -1,24 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Messages: order, back pressure, many links, early and late ends, sleepers. */
 #include "conformance/wire_suite.h"
 
-#include "base/random.h"
 #include "conformance/wire_world.h"
-
-#include <dirent.h>
-#include <stdio.h>
-#include <string.h>
-
-static struct world_spec spec_of(const struct whorl_transport_ops *ops, enum wire_ranks ranks,
-                                 void (*run)(struct world_rank *rank))
-{
-    return (struct world_spec){.ops = ops,
-                               .ranks = ranks,
-                               .nranks = 2,
-                               .nchannels = 1,
-                               .nslots = 4,
-                               .slot_nbytes = 4096,
-                               .run = run};
-}
 
 static void link_close(struct wh_link *link)
 {
@@ -49,7 +33,7 @@ void wire_case_messages_arrive_complete_and_in_order(const struct whorl_transpor
                                                      enum wire_ranks ranks)
 {
     for (uint32_t nslots = 1; nslots <= 5; nslots += 2) {
-        struct world_spec spec = spec_of(ops, ranks, run_messages);
+        struct world_spec spec = world_spec_of(ops, ranks, run_messages);
         spec.nslots = nslots;
         world_run(&spec);
     }
@@ -127,7 +111,7 @@ void wire_case_a_full_fifo_says_so_and_recovers(const struct whorl_transport_ops
                                                 enum wire_ranks ranks)
 {
     for (uint32_t nslots = 1; nslots <= 4; nslots++) {
-        struct world_spec spec = spec_of(ops, ranks, run_full);
+        struct world_spec spec = world_spec_of(ops, ranks, run_full);
         spec.nslots = nslots;
         world_run(&spec);
     }
@@ -166,7 +150,7 @@ static void run_stays(struct world_rank *rank)
 void wire_case_a_slot_stays_until_it_is_given_away(const struct whorl_transport_ops *ops,
                                                    enum wire_ranks ranks)
 {
-    struct world_spec spec = spec_of(ops, ranks, run_stays);
+    struct world_spec spec = world_spec_of(ops, ranks, run_stays);
 
     world_run(&spec);
 }
@@ -212,7 +196,7 @@ static void run_independent(struct world_rank *rank)
 void wire_case_channels_and_directions_are_independent(const struct whorl_transport_ops *ops,
                                                        enum wire_ranks ranks)
 {
-    struct world_spec spec = spec_of(ops, ranks, run_independent);
+    struct world_spec spec = world_spec_of(ops, ranks, run_independent);
 
     spec.nchannels = 3;
     world_run(&spec);
@@ -258,7 +242,7 @@ static void run_all_to_all(struct world_rank *rank)
 
 void wire_case_eight_ranks_talk_to_all(const struct whorl_transport_ops *ops, enum wire_ranks ranks)
 {
-    struct world_spec spec = spec_of(ops, ranks, run_all_to_all);
+    struct world_spec spec = world_spec_of(ops, ranks, run_all_to_all);
 
     spec.nranks = 8;
     spec.nchannels = 2;
@@ -287,7 +271,7 @@ void wire_case_a_rank_can_send_to_itself(const struct whorl_transport_ops *ops,
                                          enum wire_ranks ranks)
 {
     for (uint32_t nranks = 1; nranks <= 2; nranks++) {
-        struct world_spec spec = spec_of(ops, ranks, run_self);
+        struct world_spec spec = world_spec_of(ops, ranks, run_self);
         spec.nranks = nranks;
         world_run(&spec);
     }
@@ -338,7 +322,7 @@ static void run_early(struct world_rank *rank)
 void wire_case_a_link_may_open_long_before_its_other_end(const struct whorl_transport_ops *ops,
                                                          enum wire_ranks ranks)
 {
-    struct world_spec spec = spec_of(ops, ranks, run_early);
+    struct world_spec spec = world_spec_of(ops, ranks, run_early);
 
     spec.nchannels = 2;
     world_run(&spec);
@@ -371,7 +355,7 @@ static void run_outlive(struct world_rank *rank)
 void wire_case_messages_outlive_their_sender(const struct whorl_transport_ops *ops,
                                              enum wire_ranks ranks)
 {
-    struct world_spec spec = spec_of(ops, ranks, run_outlive);
+    struct world_spec spec = world_spec_of(ops, ranks, run_outlive);
 
     world_run(&spec);
 }
@@ -396,7 +380,7 @@ static void run_unread(struct world_rank *rank)
 void wire_case_unread_messages_are_no_obstacle_to_closing(const struct whorl_transport_ops *ops,
                                                           enum wire_ranks ranks)
 {
-    struct world_spec spec = spec_of(ops, ranks, run_unread);
+    struct world_spec spec = world_spec_of(ops, ranks, run_unread);
 
     world_run(&spec);
 }
@@ -438,177 +422,8 @@ static void run_sleepers(struct world_rank *rank)
 
 void wire_case_sleepers_are_woken(const struct whorl_transport_ops *ops, enum wire_ranks ranks)
 {
-    struct world_spec spec = spec_of(ops, ranks, run_sleepers);
+    struct world_spec spec = world_spec_of(ops, ranks, run_sleepers);
 
     spec.nslots = 1; /* so that the sender is the one that a release wakes */
     world_run(&spec);
-}
-
-/* ---- who reaches whom ----------------------------------------------------------------------- */
-
-static void run_apart(struct world_rank *rank)
-{
-    for (uint32_t peer = 0; peer < rank->env.nranks; peer++) {
-        const char *why = NULL;
-        bool does = rank->wire->ops->reaches(rank->wire, peer, &why);
-        REQUIRE(rank, does == (peer == rank->env.rank));
-        REQUIRE(rank, does || (why != NULL && why[0] != '\0'));
-    }
-}
-
-void wire_case_other_hosts_and_processes_are_out_of_reach(const struct whorl_transport_ops *ops,
-                                                          enum wire_ranks ranks)
-{
-    struct world_spec spec = spec_of(ops, ranks, run_apart);
-
-    spec.nranks = 3;
-    spec.is_apart = true;
-    world_run(&spec);
-}
-
-static void double_slot_of_odd_ranks(struct world_rank *rank)
-{
-    rank->env.slot_nbytes <<= rank->env.rank % 2;
-}
-
-static void run_other_geometry(struct world_rank *rank)
-{
-    for (uint32_t peer = 0; peer < rank->env.nranks; peer++) {
-        const char *why = NULL;
-        bool does = rank->wire->ops->reaches(rank->wire, peer, &why);
-        REQUIRE(rank, !does || peer % 2 == rank->env.rank % 2);
-        REQUIRE(rank, does || (why != NULL && why[0] != '\0'));
-    }
-}
-
-void wire_case_ranks_of_another_geometry_are_out_of_reach(const struct whorl_transport_ops *ops,
-                                                          enum wire_ranks ranks)
-{
-    struct world_spec spec = spec_of(ops, ranks, run_other_geometry);
-
-    spec.nranks = 4;
-    spec.alter = double_slot_of_odd_ranks;
-    world_run(&spec);
-}
-
-/* ---- hostile addresses ---------------------------------------------------------------------- */
-
-/* Lets wire `own` of a new pair connect when the other's address has been tampered with. */
-static void connect_tampered(const struct world_spec *spec, uint32_t own,
-                             void (*tamper)(uint8_t *address, uint32_t how), uint32_t how)
-{
-    struct world_pair pair;
-    uint8_t addresses[2][WH_ADDRESS_NBYTES_MAX] = {{0}};
-    whorl_result_t rc = WHORL_IN_PROGRESS;
-
-    world_pair_open(spec, &pair);
-    for (uint32_t i = 0; i < 2; i++) {
-        pair.ranks[i].wire->ops->address(pair.ranks[i].wire, addresses[i]);
-    }
-    tamper(addresses[1 - own], how);
-
-    struct wh_transport_wire *wire = pair.ranks[own].wire;
-    for (uint32_t n = 0; n < 10 && rc == WHORL_IN_PROGRESS; n++) {
-        rc = wire->ops->connect(wire, addresses[0]);
-    }
-    cr_assert(rc == WHORL_OK || rc == WHORL_IN_PROGRESS, "rank %u, change %u: result %d", own, how,
-              rc);
-    const char *why = NULL;
-    if (rc == WHORL_OK && !wire->ops->reaches(wire, 1 - own, &why)) {
-        cr_assert_not_null(why);
-    }
-    world_pair_close(&pair);
-}
-
-static void flip_byte(uint8_t *address, uint32_t how)
-{
-    address[how] ^= 0xff;
-}
-
-static void scramble(uint8_t *address, uint32_t how)
-{
-    (void)how;
-    cr_assert_eq(wh_random(address, WH_ADDRESS_NBYTES_MAX), WHORL_OK);
-}
-
-static void erase(uint8_t *address, uint32_t how)
-{
-    memset(address, how == 0 ? 0 : 0xff, WH_ADDRESS_NBYTES_MAX);
-}
-
-void wire_case_hostile_addresses_do_no_harm(const struct whorl_transport_ops *ops,
-                                            enum wire_ranks ranks)
-{
-    struct world_spec spec = spec_of(ops, ranks, NULL);
-
-    for (uint32_t own = 0; own < 2; own++) {
-        for (uint32_t i = 0; i < WH_ADDRESS_NBYTES_MAX; i++) {
-            connect_tampered(&spec, own, flip_byte, i);
-        }
-        for (uint32_t i = 0; i < 20; i++) {
-            connect_tampered(&spec, own, scramble, i);
-        }
-        connect_tampered(&spec, own, erase, 0);
-        connect_tampered(&spec, own, erase, 1);
-    }
-}
-
-/* ---- leaving nothing ------------------------------------------------------------------------ */
-
-static uint32_t count_descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    uint32_t n = 0;
-
-    cr_assert_not_null(folder);
-    while (readdir(folder) != NULL) {
-        n++;
-    }
-    closedir(folder);
-    return n;
-}
-
-static uint32_t count_mappings(void)
-{
-    FILE *file = fopen("/proc/self/maps", "r");
-    uint32_t n = 0;
-
-    cr_assert_not_null(file);
-    for (int c = getc(file); c != EOF; c = getc(file)) {
-        n += c == '\n';
-    }
-    fclose(file);
-    return n;
-}
-
-static void live_once(const struct world_spec *spec)
-{
-    struct world_pair pair;
-
-    world_pair_open(spec, &pair);
-    cr_assert_eq(world_pair_connect(&pair, 1000), WHORL_OK);
-    struct wh_link *out = world_link(&pair.ranks[0], 1, 0, true);
-    struct wh_link *in = world_link(&pair.ranks[1], 0, 0, false);
-    post_one(&pair.ranks[0], out, 1);
-    take_one(&pair.ranks[1], in, 1);
-    post_one(&pair.ranks[0], out, 2);
-    link_close(out);
-    link_close(in);
-    world_pair_close(&pair);
-}
-
-void wire_case_a_thousand_wires_leave_nothing(const struct whorl_transport_ops *ops,
-                                              enum wire_ranks ranks)
-{
-    enum { NLIVES = 1000, SLACK = 50 }; /* the heap and a sanitizer may map some, but not every time */
-    struct world_spec spec = spec_of(ops, ranks, NULL);
-
-    live_once(&spec);
-    uint32_t ndescriptors = count_descriptors();
-    uint32_t nmappings = count_mappings();
-    for (uint32_t i = 0; i < NLIVES; i++) {
-        live_once(&spec);
-    }
-    cr_expect_eq(count_descriptors(), ndescriptors);
-    cr_expect_leq(count_mappings(), nmappings + SLACK);
 }

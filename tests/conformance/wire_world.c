@@ -5,9 +5,7 @@
 #include "base/shmem.h"
 
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -22,6 +20,18 @@ struct world_board {
     char text[512]; /* of whoever failed first */
     uint8_t addresses[WORLD_RANKS_MAX][WH_ADDRESS_NBYTES_MAX];
 };
+
+struct world_spec world_spec_of(const struct whorl_transport_ops *ops, enum wire_ranks ranks,
+                                void (*run)(struct world_rank *rank))
+{
+    return (struct world_spec){.ops = ops,
+                               .ranks = ranks,
+                               .nranks = 2,
+                               .nchannels = 1,
+                               .nslots = 4,
+                               .slot_nbytes = 4096,
+                               .run = run};
+}
 
 /* ---- failing -------------------------------------------------------------------------------- */
 
@@ -152,7 +162,8 @@ struct wh_link *world_link(struct world_rank *rank, uint32_t peer, uint32_t chan
 {
     struct wh_link *link = NULL;
 
-    REQUIRE(rank, rank->wire->ops->link_open(rank->wire, peer, channel, is_send, &link) == WHORL_OK);
+    whorl_result_t rc = rank->wire->ops->link_open(rank->wire, peer, channel, is_send, &link);
+    REQUIRE(rank, rc == WHORL_OK);
     return link;
 }
 

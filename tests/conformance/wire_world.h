@@ -31,6 +31,10 @@ struct world_spec {
     void (*run)(struct world_rank *rank);   /* may close the wire: then sets it to NULL */
 };
 
+/** Two ranks, one channel, four slots of 4096 bytes. */
+struct world_spec world_spec_of(const struct whorl_transport_ops *ops, enum wire_ranks ranks,
+                                void (*run)(struct world_rank *rank));
+
 /** Runs all ranks; a failed REQUIRE of any fails the test. */
 void world_run(const struct world_spec *spec);
 

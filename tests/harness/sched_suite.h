@@ -35,7 +35,7 @@ void sched_suite_check(const struct sched_suite *suite, const struct wh_check_op
 /** The same with the smallest links, two passes and two orders, in place and not. */
 void sched_suite_check_small(const struct sched_suite *suite);
 
-/** Every rank count from 1 to nranks_max and every root: create, sched_suite_check_small(), destroy. */
+/** sched_suite_check_small() for every rank count from 1 to nranks_max and every root. */
 void sched_suite_check_up_to(const struct wh_algo *algo, uint32_t nranks_max);
 
 struct sched_suite_sent sched_suite_sent_by(const struct sched_suite *suite, uint32_t rank);

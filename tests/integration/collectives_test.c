@@ -136,7 +136,7 @@ static void play_rank_count(uint64_t seed, int nranks)
             slots = &slot_settings[a % 4];
         }
         struct hand hand = {
-            .ncases = 3 * CASE_KINDS,
+            .ncases = 6 * CASE_KINDS,
             .slot_nbytes = slots->slot_nbytes,
             .nbytes_max = (nranks > 8 ? 256 : 1024) * 1024,
         };

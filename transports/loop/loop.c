@@ -9,8 +9,8 @@
  *     queues    one per sender, receiver and channel, made by whoever opens its end first
  *
  * Every message is a piece of memory of its own, from acquire to release, so that a sanitizer sees
- * who touches it too late. A queue lives until both its wires are closed: what was sent to a rank is
- * there for it, though the sender may have left.
+ * who touches it too late. A queue lives until both its wires are closed: what was sent to a rank
+ * is there for it, though the sender may have left.
  */
 #include "loop.h"
 

@@ -2,21 +2,21 @@
 /*
  * Faults on order, for tests of whatever runs over links.
  *
- * Polls are counted where there is a message to be seen, acquires where there is a free slot, so the
- * numbers do not depend on how often a rank looks in vain.
+ * Polls are counted where there is a message to be seen, acquires where there is a free slot, so
+ * the numbers do not depend on how often a rank looks in vain.
  */
 #ifndef WH_LOOP_H
 #define WH_LOOP_H
 
 #include "wire/transport.h"
 
-/** What goes wrong on one wire. All zero: nothing. Numbers count from 1 over all links of the wire. */
+/** What goes wrong on one wire; all zero: nothing. Numbers count from 1, over all its links. */
 struct loop_faults {
     bool is_one_rank; /* only on wires of `rank` */
     uint32_t rank;
 
     uint32_t delay_npolls;   /* a message is seen only after that many polls of its link */
-    uint32_t shuffle_npolls; /* and up to that many more, drawn for each: links overtake each other */
+    uint32_t shuffle_npolls; /* and up to that many more, drawn for each: links overtake */
     uint64_t seed;           /* of these draws */
 
     uint64_t drop_post; /* the message of this post vanishes */

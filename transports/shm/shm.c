@@ -6,8 +6,8 @@
  * worked. The group's lowest rank, the leader, makes the segment and offers it. Its address carries
  * the offer's token and a nonce. Each other rank fetches the descriptor from the leader, maps the
  * control part, finds the nonce there and marks itself attached. Every rank then waits until every
- * member is attached or lost, so that both ends of every pair agree on whether they reach each other:
- * otherwise one would send through shared memory while the other listens on a network.
+ * member is attached or lost, so that both ends of every pair agree on whether they reach each
+ * other: otherwise one would send through shared memory while the other listens on a network.
  *
  * Members are lost when their address says that they have no shm or another geometry, which all see
  * at once, and when they have not attached after ATTACH_MS; then the leader writes it into the

@@ -16,8 +16,8 @@
  *
  * Message number n (from 1 on) goes to slot (n - 1) % nslots, which is full when its seq is n. seq
  * never goes back, so nothing is ever reset and either side may open its end at any time. The first
- * 64 bytes of data lie in the line behind the slot's own, in the same pair of lines: a small message
- * is one such pair, and one page.
+ * 64 bytes of data lie in the line behind the slot's own, in the same pair of lines: a small
+ * message is one such pair, and one page.
  *
  * Every peer can write all of the segment. What is read from it is checked before it is used as a
  * size or an index.

@@ -73,3 +73,17 @@ Test(rank_order, every_rank_combines_in_the_same_order)
         }
     }
 }
+
+Test(rank_order, two_ranks_take_one_step_each)
+{
+    for (uint32_t rank = 0; rank < 2; rank++) {
+        const struct wh_problem problem = {.coll = WH_COLL_ALL_REDUCE, .rank = rank, .nranks = 2};
+        struct wh_builder *b = wh_builder_create(&problem, "rank_order", 1);
+        wh_build_lane(b, 0);
+        wh_rank_order_reduce(&problem, b, 0, 0);
+        struct wh_sched *sched = NULL;
+        cr_assert_eq(wh_builder_seal(b, &sched), WHORL_OK);
+        cr_expect_eq(sched->lanes[0].nsteps, 1);
+        wh_sched_destroy(sched);
+    }
+}

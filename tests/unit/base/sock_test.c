@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/sock.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+Test(sock, interface_lists_follow_nccls_syntax)
+{
+    static const struct {
+        const char *list, *name;
+        bool allowed;
+    } rows[] = {
+        {"", "eth0", true},          {"eth", "eth0", true},       {"eth", "eth", true},
+        {"eth0", "eth", false},      {"eth", "veth1", false},     {"ib,eth", "eth1", true},
+        {"ib,eth", "lo", false},     {"=eth0", "eth0", true},     {"=eth0", "eth01", false},
+        {"=eth0,ib1", "ib1", true},  {"=eth0,ib1", "ib10", false}, {"^docker", "docker0", false},
+        {"^docker", "eth0", true},   {"^docker,lo", "lo", false}, {"^=eth0", "eth0", false},
+        {"^=eth0", "eth01", true},   {",", "eth0", false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        cr_assert_eq(wh_ifname_allows(rows[i].list, rows[i].name), rows[i].allowed, "\"%s\" %s",
+                     rows[i].list, rows[i].name);
+    }
+}
+
+Test(sock, families_are_read)
+{
+    enum wh_family family = WH_FAMILY_V6;
+    cr_assert(wh_family_parse("", &family));
+    cr_assert_eq(family, WH_FAMILY_ANY);
+    cr_assert(wh_family_parse("AF_INET", &family));
+    cr_assert_eq(family, WH_FAMILY_V4);
+    cr_assert(wh_family_parse("AF_INET6", &family));
+    cr_assert_eq(family, WH_FAMILY_V6);
+    cr_assert_not(wh_family_parse("inet", &family));
+    cr_assert_eq(family, WH_FAMILY_V6);
+}
+
+Test(sock, own_addresses_end_with_loopback)
+{
+    struct wh_addr addrs[4];
+    uint32_t naddrs;
+    cr_assert_eq(wh_sock_own_addrs("", WH_FAMILY_ANY, addrs, 4, &naddrs), WHORL_OK);
+    cr_assert(wh_addr_is_loopback(&addrs[naddrs - 1]));
+    for (uint32_t i = 0; i + 1 < naddrs; i++) {
+        cr_assert_not(wh_addr_is_loopback(&addrs[i]));
+    }
+}
+
+Test(sock, only_allowed_interfaces_count)
+{
+    struct wh_addr addrs[4];
+    uint32_t naddrs;
+    cr_assert_eq(wh_sock_own_addrs("=lo", WH_FAMILY_V4, addrs, 4, &naddrs), WHORL_OK);
+    cr_assert_eq(naddrs, 1);
+    cr_assert(wh_addr_is_v4(&addrs[0]));
+    cr_assert_eq(wh_sock_own_addrs("nosuch", WH_FAMILY_ANY, addrs, 4, &naddrs), WHORL_E_CONFIG);
+    cr_assert_not_null(strstr(wh_error_get(), "nosuch"));
+    cr_assert_not_null(strstr(wh_error_get(), "lo"));
+}
+
+Test(sock, numeric_addresses_resolve)
+{
+    static const struct {
+        const char *text, *printed;
+    } rows[] = {
+        {"127.0.0.1:80", "127.0.0.1:80"},
+        {"10.1.2.3:65535", "10.1.2.3:65535"},
+        {"[::1]:4711", "[::1]:4711"},
+        {"[2001:db8::5]:1", "[2001:db8::5]:1"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct wh_addr addr;
+        uint32_t naddrs;
+        char text[WH_ADDR_TEXT_NBYTES];
+        cr_assert_eq(wh_sock_resolve(rows[i].text, WH_FAMILY_ANY, &addr, 1, &naddrs), WHORL_OK);
+        cr_assert_eq(naddrs, 1);
+        cr_assert_str_eq(wh_addr_print(&addr, text), rows[i].printed);
+    }
+}
+
+Test(sock, texts_that_are_no_address_are_quoted_back)
+{
+    static const char *const texts[] = {"",        "host",      "host:",       ":80",
+                                        "::1:80",  "[::1]80",   "[::1:80",     "host:0",
+                                        "host:x",  "host:-1",   "host:65536",  "host:123456",
+                                        "[]:80",   "host:8 0"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct wh_addr addr;
+        uint32_t naddrs;
+        cr_assert_eq(wh_sock_resolve(texts[i], WH_FAMILY_ANY, &addr, 1, &naddrs), WHORL_E_ARG,
+                     "\"%s\"", texts[i]);
+        cr_assert_not_null(strstr(wh_error_get(), texts[i]), "%s", wh_error_get());
+    }
+}
+
+Test(sock, a_host_that_does_not_exist_is_named)
+{
+    struct wh_addr addr;
+    uint32_t naddrs;
+    cr_assert_eq(wh_sock_resolve("no-such-host.invalid:80", WH_FAMILY_ANY, &addr, 1, &naddrs),
+                 WHORL_E_ARG);
+    cr_assert_not_null(strstr(wh_error_get(), "no-such-host.invalid"), "%s", wh_error_get());
+}
+
+/* A connected pair over loopback. */
+static void connect_pair(int fds_out[2])
+{
+    int listener;
+    uint16_t port;
+    cr_assert_eq(wh_sock_listen(WH_FAMILY_ANY, 0, &listener, &port), WHORL_OK);
+    cr_assert_neq(port, 0);
+    struct wh_addr addr = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, .port = port};
+    struct wh_addr peer;
+    fds_out[0] = wh_sock_connect(&addr);
+    cr_assert_geq(fds_out[0], 0);
+    struct pollfd pfd = {.fd = listener, .events = POLLIN};
+    cr_assert_eq(poll(&pfd, 1, 10000), 1);
+    fds_out[1] = wh_sock_accept(listener, &peer);
+    cr_assert_geq(fds_out[1], 0);
+    cr_assert(wh_addr_is_loopback(&peer));
+    cr_assert_eq(wh_sock_accept(listener, &peer), -1);
+    pfd = (struct pollfd){.fd = fds_out[0], .events = POLLOUT};
+    cr_assert_eq(poll(&pfd, 1, 10000), 1);
+    cr_assert_eq(wh_sock_error(fds_out[0]), 0);
+    close(listener);
+}
+
+Test(sock, bytes_go_through_and_the_end_is_seen)
+{
+    int fds[2];
+    char bytes[8];
+    connect_pair(fds);
+    cr_assert_eq(wh_sock_recv(fds[1], bytes, sizeof(bytes)), 0);
+    cr_assert_eq(wh_sock_send(fds[0], "whorl", 5), 5);
+    struct pollfd pfd = {.fd = fds[1], .events = POLLIN};
+    cr_assert_eq(poll(&pfd, 1, 10000), 1);
+    cr_assert_eq(wh_sock_recv(fds[1], bytes, sizeof(bytes)), 5);
+    close(fds[0]);
+    cr_assert_eq(poll(&pfd, 1, 10000), 1);
+    cr_assert_eq(wh_sock_recv(fds[1], bytes, sizeof(bytes)), -EPIPE);
+    close(fds[1]);
+}
+
+Test(sock, a_full_socket_takes_nothing_and_does_not_wait)
+{
+    static const char bytes[65536];
+    int fds[2];
+    connect_pair(fds);
+    while (wh_sock_send(fds[0], bytes, sizeof(bytes)) > 0) {
+    }
+    cr_assert_eq(wh_sock_send(fds[0], bytes, sizeof(bytes)), 0);
+    close(fds[1]);
+    struct pollfd pfd = {.fd = fds[0], .events = POLLIN};
+    cr_assert_eq(poll(&pfd, 1, 10000), 1);
+    /* No SIGPIPE: the test would end here. */
+    cr_assert_lt(wh_sock_send(fds[0], bytes, sizeof(bytes)), 0);
+    cr_assert_lt(wh_sock_send(fds[0], bytes, sizeof(bytes)), 0);
+    close(fds[0]);
+}
+
+Test(sock, a_port_nobody_listens_on_refuses)
+{
+    int listener;
+    uint16_t port;
+    cr_assert_eq(wh_sock_listen(WH_FAMILY_V4, 0, &listener, &port), WHORL_OK);
+    close(listener);
+    struct wh_addr addr = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, .port = port};
+    int fd = wh_sock_connect(&addr);
+    if (fd < 0) {
+        cr_assert_eq(fd, -ECONNREFUSED);
+        return;
+    }
+    struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+    cr_assert_eq(poll(&pfd, 1, 10000), 1);
+    cr_assert_eq(wh_sock_error(fd), ECONNREFUSED);
+    close(fd);
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Peers that die, and processes that fork. */
+#include <signal.h>
+#include <unistd.h>
+
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "crew.h"
+
+TestSuite(service, .timeout = 120);
+
+enum { NRANKS = 6, VICTIM = 3 };
+
+/* What a child sees, for the parent to read. */
+struct report {
+    _Atomic uint32_t njoined;
+    pid_t victim;
+    whorl_result_t rc;
+    char text[NRANKS][CREW_TEXT_NBYTES];
+};
+
+static void be_a_child(struct crew *crew, uint32_t rank, struct report *report)
+{
+    struct mate *mate = &crew->mates[rank];
+    mate_join(mate);
+    if (mate->rc != WHORL_OK) {
+        _exit(1);
+    }
+    atomic_fetch_add(&report->njoined, 1);
+    if (rank == VICTIM) {
+        for (;;) {
+            pause();
+        }
+    }
+    mate_await_failure(mate);
+    memcpy(report->text[rank], mate->failure, CREW_TEXT_NBYTES);
+    bool peer = mate->failure_rc == WHORL_E_PEER;
+    wh_boot_leave(mate->boot);
+    _exit(peer ? 0 : 2);
+}
+
+Test(service, all_learn_which_rank_was_killed)
+{
+    struct report *report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE,
+                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq(report, MAP_FAILED);
+    struct crew *crew = crew_create(NRANKS, NULL);
+    pid_t pids[NRANKS];
+    for (uint32_t rank = 0; rank < NRANKS; rank++) {
+        pids[rank] = fork();
+        cr_assert_geq(pids[rank], 0);
+        if (pids[rank] == 0) {
+            be_a_child(crew, rank, report);
+        }
+    }
+    while (atomic_load(&report->njoined) < NRANKS) {
+        usleep(1000);
+    }
+    cr_assert_eq(kill(pids[VICTIM], SIGKILL), 0);
+
+    char text[CREW_TEXT_NBYTES];
+    snprintf(text, sizeof(text),
+             "rank %d (host %s, pid %d) died or was killed: its connection closed", VICTIM,
+             wh_host_name(), (int)pids[VICTIM]);
+    for (uint32_t rank = 0; rank < NRANKS; rank++) {
+        int status;
+        cr_assert_eq(waitpid(pids[rank], &status, 0), pids[rank]);
+        if (rank != VICTIM) {
+            cr_assert_eq(status, 0, "rank %u: status %x", rank, (unsigned)status);
+            cr_assert_str_eq(report->text[rank], text);
+        }
+    }
+    crew_destroy(crew);
+}
+
+/* Two ranks, each a process; the one that dies has forked a child that lives on. */
+Test(service, a_child_of_a_rank_does_not_hide_its_death)
+{
+    struct crew *crew = crew_create(2, NULL);
+    int pipe_fds[2];
+    cr_assert_eq(pipe(pipe_fds), 0);
+    pid_t victim = fork();
+    cr_assert_geq(victim, 0);
+    if (victim == 0) {
+        mate_join(&crew->mates[1]);
+        if (crew->mates[1].rc != WHORL_OK) {
+            _exit(1);
+        }
+        pid_t child = fork();
+        if (child == 0) {
+            /* Leaving is allowed here, and must not say goodbye for the parent. */
+            wh_boot_leave(crew->mates[1].boot);
+            child = getpid();
+            (void)!write(pipe_fds[1], &child, sizeof(child));
+        }
+        for (;;) {
+            pause();
+        }
+    }
+    mate_join(&crew->mates[0]);
+    cr_assert_eq(crew->mates[0].rc, WHORL_OK, "%s", crew->mates[0].error);
+    pid_t child;
+    cr_assert_eq(read(pipe_fds[0], &child, sizeof(child)), (ssize_t)sizeof(child));
+    usleep(50 * 1000);
+    cr_assert_eq(crew->mates[0].nfailures, 0, "%s", crew->mates[0].failure);
+
+    cr_assert_eq(kill(victim, SIGKILL), 0);
+    mate_await_failure(&crew->mates[0]);
+    cr_expect_not_null(strstr(crew->mates[0].failure, "rank 1 (host "), "%s",
+                       crew->mates[0].failure);
+    kill(child, SIGKILL);
+    waitpid(victim, NULL, 0);
+    wh_boot_leave(crew->mates[0].boot);
+    crew_destroy(crew);
+}
+
+/* A forked child can be a rank of another job. */
+Test(service, a_forked_child_can_join_a_job_of_its_own)
+{
+    struct crew *crew = crew_create(1, NULL), *inner = crew_create(1, NULL);
+    mate_join(&crew->mates[0]);
+    cr_assert_eq(crew->mates[0].rc, WHORL_OK);
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        mate_run(&inner->mates[0]);
+        _exit(inner->mates[0].rc == WHORL_OK ? 0 : 1);
+    }
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0);
+    wh_boot_leave(crew->mates[0].boot);
+    crew_destroy(crew);
+    crew_destroy(inner);
+}

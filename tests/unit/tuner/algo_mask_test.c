@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* WHORL_ALGO: NCCL's examples mean here what they mean there, and what means nothing is refused. */
+#include "base/log.h"
+#include "tuner/select.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct wh_algo_mask parse(const char *text)
+{
+    struct wh_algo_mask mask = {0};
+    cr_assert_eq(wh_algo_mask_parse(text, &mask), WHORL_OK, "%s: %s", text, wh_error_get());
+    return mask;
+}
+
+static bool allows(struct wh_algo_mask mask, enum wh_coll coll, const char *name)
+{
+    for (size_t i = 0; i < wh_nalgos; i++) {
+        if (wh_algos[i]->coll == coll && strcmp(wh_algos[i]->name, name) == 0) {
+            return (mask.allowed >> i) & 1;
+        }
+    }
+    cr_assert_fail("no %s %s", wh_coll_str(coll), name);
+    return false;
+}
+
+/* How many algorithms of a collective are allowed. */
+static int nallowed(struct wh_algo_mask mask, enum wh_coll coll)
+{
+    int n = 0;
+    for (size_t i = 0; i < wh_nalgos; i++) {
+        n += wh_algos[i]->coll == coll && ((mask.allowed >> i) & 1);
+    }
+    return n;
+}
+
+static int nall(enum wh_coll coll)
+{
+    return nallowed((struct wh_algo_mask){UINT64_MAX}, coll);
+}
+
+static void expect_only(const char *text, enum wh_coll coll, const char *name)
+{
+    struct wh_algo_mask mask = parse(text);
+    cr_expect(allows(mask, coll, name), "%s allows %s %s", text, wh_coll_str(coll), name);
+    cr_expect_eq(nallowed(mask, coll), 1, "%s allows %d for %s", text, nallowed(mask, coll),
+                 wh_coll_str(coll));
+}
+
+static void expect_all(const char *text, enum wh_coll coll)
+{
+    cr_expect_eq(nallowed(parse(text), coll), nall(coll), "%s for %s", text, wh_coll_str(coll));
+}
+
+Test(algo_mask, nothing_allows_everything)
+{
+    static const char *const texts[] = {"", ";", " ; ;", " "};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        for (int coll = 0; coll < WH_NCOLLS; coll++) {
+            expect_all(texts[i], (enum wh_coll)coll);
+        }
+    }
+}
+
+Test(algo_mask, a_general_list_holds_for_every_function)
+{
+    expect_only("ring", WH_COLL_ALL_REDUCE, "ring");
+    expect_only("ring", WH_COLL_ALL_GATHER, "ring");
+    expect_only("ring", WH_COLL_REDUCE_SCATTER, "ring");
+    expect_only("ring", WH_COLL_BROADCAST, "chain");
+    expect_only("ring", WH_COLL_REDUCE, "chain");
+}
+
+Test(algo_mask, a_general_list_with_nothing_for_a_function_leaves_it_alone)
+{
+    expect_only("Tree", WH_COLL_BROADCAST, "tree");
+    expect_only("Tree", WH_COLL_REDUCE, "tree");
+    expect_all("Tree", WH_COLL_ALL_GATHER);
+    expect_all("Tree", WH_COLL_BARRIER);
+    expect_all("nvls", WH_COLL_ALL_REDUCE);
+}
+
+Test(algo_mask, a_hat_inverts_the_list)
+{
+    struct wh_algo_mask mask = parse("^tree");
+    cr_expect_not(allows(mask, WH_COLL_BROADCAST, "tree"));
+    cr_expect(allows(mask, WH_COLL_BROADCAST, "knomial"));
+    cr_expect_eq(nallowed(mask, WH_COLL_BROADCAST), nall(WH_COLL_BROADCAST) - 1);
+
+    mask = parse("^ring,tree");
+    cr_expect_not(allows(mask, WH_COLL_ALL_REDUCE, "ring"));
+    cr_expect_not(allows(mask, WH_COLL_REDUCE, "tree"));
+    cr_expect_not(allows(mask, WH_COLL_REDUCE, "chain"));
+    cr_expect_gt(nallowed(mask, WH_COLL_ALL_REDUCE), 0);
+}
+
+Test(algo_mask, a_list_for_a_function_overrides_the_general_one)
+{
+    struct wh_algo_mask mask = parse("ring;broadcast:tree,ring");
+    cr_expect(allows(mask, WH_COLL_BROADCAST, "tree"));
+    cr_expect(allows(mask, WH_COLL_BROADCAST, "chain"));
+    cr_expect_eq(nallowed(mask, WH_COLL_BROADCAST), 2);
+    expect_only("ring;broadcast:tree,ring", WH_COLL_ALL_REDUCE, "ring");
+    expect_only("ring;broadcast:tree,ring", WH_COLL_REDUCE, "chain");
+}
+
+Test(algo_mask, nccls_examples_parse)
+{
+    static const char *const texts[] = {
+        "ring", "^tree", "ring;allreduce:tree,ring", "allreduce:^nvls", "Tree", "RING,TREE",
+        "allreduce:ring;allgather:pat", "^CollNetDirect,CollNetChain,NVLS,NVLSTree",
+        "Broadcast:Ring;Reduce:Ring;AllGather:Ring;ReduceScatter:Ring;AllReduce:Ring",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct wh_algo_mask mask = parse(texts[i]);
+        for (int coll = 0; coll < WH_NCOLLS; coll++) {
+            cr_expect_gt(nallowed(mask, (enum wh_coll)coll), 0, "%s", texts[i]);
+        }
+    }
+    expect_all("allreduce:^nvls", WH_COLL_ALL_REDUCE);
+    expect_only("allgather:pat", WH_COLL_ALL_GATHER, "circulant");
+    expect_only("ReduceScatter:PAT", WH_COLL_REDUCE_SCATTER, "circulant");
+}
+
+Test(algo_mask, case_underscores_and_blanks_do_not_matter)
+{
+    expect_only("ALLREDUCE:RING", WH_COLL_ALL_REDUCE, "ring");
+    expect_only("all_reduce:ring", WH_COLL_ALL_REDUCE, "ring");
+    expect_only(" all_reduce : ring ; ", WH_COLL_ALL_REDUCE, "ring");
+    expect_only("reduce_scatter: ^direct, circulant", WH_COLL_REDUCE_SCATTER, "ring");
+    expect_only("ring,", WH_COLL_ALL_GATHER, "ring");
+    expect_only(",,ring", WH_COLL_ALL_GATHER, "ring");
+}
+
+Test(algo_mask, every_name_can_be_chosen_alone)
+{
+    static const struct {
+        const char *name;
+        enum wh_coll coll;
+    } functions[] = {
+        {"allreduce", WH_COLL_ALL_REDUCE}, {"allgather", WH_COLL_ALL_GATHER},
+        {"reducescatter", WH_COLL_REDUCE_SCATTER}, {"broadcast", WH_COLL_BROADCAST},
+        {"reduce", WH_COLL_REDUCE},
+    };
+    for (size_t f = 0; f < ARRAY_LEN(functions); f++) {
+        for (size_t i = 0; i < wh_nalgos; i++) {
+            if (wh_algos[i]->coll != functions[f].coll) {
+                continue;
+            }
+            char text[64];
+            snprintf(text, sizeof(text), "%s:%s", functions[f].name, wh_algos[i]->name);
+            expect_only(text, functions[f].coll, wh_algos[i]->name);
+        }
+    }
+}
+
+Test(algo_mask, messages_and_barriers_cannot_be_taken_away)
+{
+    static const char *const texts[] = {"ring", "^p2p", "^dissemination", "^ring", "p2p"};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        expect_all(texts[i], WH_COLL_SEND);
+        expect_all(texts[i], WH_COLL_RECV);
+        expect_all(texts[i], WH_COLL_BARRIER);
+    }
+}
+
+Test(algo_mask, what_is_no_word_is_refused_with_the_words_that_are)
+{
+    static const struct {
+        const char *text;
+        const char *says;
+    } rows[] = {
+        {"rnig", "rnig is no algorithm; known are ring"},
+        {"ring;allreduce:rnig", "rnig is no algorithm"},
+        {"ring tree", "ring tree is no algorithm"},
+        {"^^ring", "^ring is no algorithm"},
+        {"ring,^tree", "^tree is no algorithm"},
+        {"alreduce:ring", "alreduce is no function; known are AllReduce"},
+        {":ring", "is no function"},
+        {"allreduceallreduceallreduceallreduceallreduce:ring", "is no function"},
+        {"allreduce:", "leaves no algorithm for all_reduce"},
+        {"allreduce:nvls", "leaves no algorithm for all_reduce"},
+        {"allgather:pat;allgather:tree", "leaves no algorithm for all_gather"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct wh_algo_mask mask = {12345};
+        cr_expect_eq(wh_algo_mask_parse(rows[i].text, &mask), WHORL_E_CONFIG, "%s", rows[i].text);
+        cr_expect_not_null(strstr(wh_error_get(), rows[i].says), "%s: %s", rows[i].text, wh_error_get());
+        cr_expect_eq(mask.allowed, 12345, "%s: the mask is touched only on success", rows[i].text);
+    }
+}
