@@ -217,7 +217,7 @@ static void print_usage(FILE *out, const char *program)
             "                            the same with RANK=1\n"
             "\n"
             "Environment: WHORL_PERF_MIN_BW or NCCL_TESTS_MIN_BW=GB/s fails a run whose mean bus\n"
-            "bandwidth is below 0.9 times that. NCCL_TESTS_SPLIT=\"MOD 2\" (AND, OR, MOD, DIV) and\n"
+            "bandwidth is below 0.9 times that. NCCL_TESTS_SPLIT='MOD 2' (AND, OR, MOD, DIV) and\n"
             "NCCL_TESTS_SPLIT_MASK=HEX colour processes into groups that run side by side.\n",
             program);
 }
@@ -332,19 +332,17 @@ static void find_launcher(struct perf_env *out)
     static const struct {
         const char *name, *rank, *nprocs;
     } launchers[] = {
-        {"WHORL_RANK", "WHORL_RANK", "WHORL_NRANKS"},
-        {"torchrun", "RANK", "WORLD_SIZE"},
+        {"WHORL_RANK and WHORL_NRANKS", "WHORL_RANK", "WHORL_NRANKS"},
+        {"RANK and WORLD_SIZE", "RANK", "WORLD_SIZE"},
         {"Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
         {"PMI", "PMI_RANK", "PMI_SIZE"},
         {"Slurm", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"},
     };
 
-    out->launcher_nprocs = 1;
     for (size_t i = 0; i < sizeof(launchers) / sizeof(launchers[0]); i++) {
         const char *nprocs = getenv(launchers[i].nprocs);
         if (getenv(launchers[i].rank) != NULL && nprocs != NULL && atoi(nprocs) > 1) {
             out->launcher = launchers[i].name;
-            out->launcher_nprocs = atoi(nprocs);
             break;
         }
     }

@@ -15,8 +15,7 @@ enum { PERF_ALL = -1 };
 struct perf_env {
     double min_bandwidth; /**< GB/s that the mean bus bandwidth must reach; negative: not asked */
     struct perf_split split;
-    const char *launcher; /**< who started this process with others: "torchrun"; NULL: nobody */
-    int launcher_nprocs;  /**< how many processes that launcher started; 1 without a launcher */
+    const char *launcher; /**< who started this process with others: "Open MPI"; NULL: nobody */
     bool under_open_mpi;  /**< Open MPI's or PMIx's variables are set */
     bool under_mpich;     /**< variables of MPICH's and its relatives' launchers are set */
     char **variables;     /**< all, as in environ */

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/utsname.h>
 
 #include "perf.h"
@@ -16,11 +17,18 @@ const char *perf_hostname(void)
 int perf_fail_whorl(const char *what, whorl_result_t rc, whorl_comm_t comm, int rank)
 {
     char who[32] = "";
+    char story[1024];
+
+    /* A group fails as a whole; which of its communicators knows why is not ours to tell. */
+    snprintf(story, sizeof(story), "%s", whorl_last_error(comm));
+    if (comm != NULL && strcmp(story, "no error") == 0) {
+        snprintf(story, sizeof(story), "%s", whorl_last_error(NULL));
+    }
     if (rank >= 0) {
         snprintf(who, sizeof(who), " rank %d", rank);
     }
     fprintf(stderr, "%s: Test Whorl failure %s%s '%s / %s'\n", perf_hostname(), what, who,
-            whorl_result_str(rc), whorl_last_error(comm));
+            whorl_result_str(rc), story);
     return PERF_E_WHORL;
 }
 

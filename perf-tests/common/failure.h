@@ -8,7 +8,8 @@
 /**
  * Prints "host: Test Whorl failure WHAT rank R 'result / whorl_last_error(comm)'".
  *
- * comm may be NULL, rank -1 if not known yet. Returns PERF_E_WHORL.
+ * comm may be NULL, rank -1 if not known yet. Where comm has no error the calling thread's last one
+ * is shown. Returns PERF_E_WHORL.
  */
 int perf_fail_whorl(const char *what, whorl_result_t rc, whorl_comm_t comm, int rank);
 

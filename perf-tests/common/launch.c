@@ -41,8 +41,9 @@ static int launch_from_env(const struct perf_args *args, perf_body *body, const 
         rc = whorl_comm_size(comm, &world.nprocs);
     }
     if (rc != WHORL_OK) {
+        int status = perf_fail_whorl("whorl_comm_rank or whorl_comm_size", rc, comm, -1);
         whorl_comm_destroy(comm);
-        return perf_fail_whorl("whorl_comm_rank or whorl_comm_size", rc, comm, -1);
+        return status;
     }
 
     /* One rank per process can use what it has; more need a communicator of their own. */

@@ -73,6 +73,7 @@ static _Noreturn void run_child(const struct family *family, struct perf_world *
         _exit(PERF_E_INTERNAL); /* the parent died before the line above took effect */
     }
 
+    alarm((unsigned)family->args->timeout_s); /* -T; 0 sets none */
     free(family->pids);
     int status = exchange_id(world, fds);
     if (status == PERF_OK) {

@@ -224,13 +224,9 @@ static int run_process(const struct perf_args *args, struct perf_world *world, c
         return perf_fail("no memory for %zu ranks", nranks);
     }
 
-    if (args->timeout_s > 0) {
-        alarm((unsigned)args->timeout_s);
-    }
     place_teams(args, world, coll, teams, ranks);
     teams[0].report = world->proc == 0 ? &report : NULL;
     int status = run_teams(teams, (int)nteams);
-    alarm(0);
     free(teams);
     free(ranks);
     return status;
@@ -246,5 +242,8 @@ int perf_main(const struct perf_coll *coll, int argc, char **argv)
 
     signal(SIGALRM, on_alarm);
     setvbuf(stdout, NULL, _IOLBF, 0);
+    if (args.nprocs == 0) {
+        alarm((unsigned)args.timeout_s); /* processes that are forked set their own */
+    }
     return perf_launch(&args, run_process, coll);
 }

@@ -5,7 +5,13 @@
 
 #include <stdbool.h>
 
-enum perf_split_kind { PERF_SPLIT_NONE, PERF_SPLIT_AND, PERF_SPLIT_OR, PERF_SPLIT_MOD, PERF_SPLIT_DIV };
+enum perf_split_kind {
+    PERF_SPLIT_NONE,
+    PERF_SPLIT_AND,
+    PERF_SPLIT_OR,
+    PERF_SPLIT_MOD,
+    PERF_SPLIT_DIV
+};
 
 struct perf_split {
     enum perf_split_kind kind;

@@ -8,7 +8,7 @@
 /** Rows of one cycle, for the progress line. */
 size_t perf_sweep_nrows(const struct perf_team *team);
 
-/** Runs all of it on this team, with all other teams; tells rows to team->report if there is one. */
+/** Runs all of it, together with all other teams; tells rows to team->report if there is one. */
 int perf_sweep(struct perf_team *team);
 
 #endif

@@ -320,7 +320,7 @@ static void encode_numbers(const struct perf_values *v, const uint32_t numbers[B
             uint64_t biased = (uint64_t)((number - (int32_t)sign) / 2 + type->bias);
             bits[i] = sign << sign_shift | biased << type->fraction_bits;
         } else if (type->class != PERF_FLOAT) {
-            bits[i] = (uint64_t)(int64_t)(number / divisor); /* truncates, as the library promises */
+            bits[i] = (uint64_t)(int64_t)(number / divisor); /* truncates, as the library does */
         } else if (type->dtype == WHORL_FLOAT64) {
             double value = (double)number / divisor;
             memcpy(&bits[i], &value, sizeof(bits[i]));

@@ -124,7 +124,8 @@ static whorl_result_t run_jobs(const struct group *g)
 WHORL_API whorl_result_t whorl_group_start(void)
 {
     if (group.depth >= GROUP_DEPTH_MAX) {
-        return wh_fail(WHORL_E_USAGE, WH_SUBSYS_CALL, "whorl_group_start: %d groups are open already",
+        return wh_fail(WHORL_E_USAGE, WH_SUBSYS_CALL,
+                       "whorl_group_start: %d groups are open already",
                        GROUP_DEPTH_MAX);
     }
     group.depth++;

@@ -87,7 +87,8 @@ static whorl_result_t create_premul_sum(const void *scalar, whorl_dtype_t dtype,
         return rc;
     }
     if (!wh_dtype_valid(dtype)) {
-        return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL, "%s: dtype is %d; that is none", call, (int)dtype);
+        return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL, "%s: dtype is %d; that is none", call,
+                       (int)dtype);
     }
     for (int i = 0; i < WH_REDOPS_MAX; i++) {
         struct wh_redop_slot *slot = &comm->redops[i];
@@ -98,7 +99,8 @@ static whorl_result_t create_premul_sum(const void *scalar, whorl_dtype_t dtype,
             return WHORL_OK;
         }
     }
-    return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_CALL, "%s: the communicator has %d handles already", call,
+    return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_CALL, "%s: the communicator has %d handles already",
+                   call,
                    WH_REDOPS_MAX);
 }
 
@@ -125,7 +127,8 @@ WHORL_API whorl_result_t whorl_redop_destroy(whorl_redop_t op, whorl_comm_t comm
     }
     struct wh_redop_slot *slot = wh_redop_slot(comm, op);
     if (slot == NULL) {
-        rc = wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL, "%s: op %d is no handle of this communicator", call, op);
+        rc = wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL, "%s: op %d is no handle of this communicator",
+                     call, op);
         wh_comm_keep_error(comm);
         return rc;
     }

@@ -11,6 +11,7 @@
 #include <openssl/hmac.h>
 
 #include "base/bytes.h"
+#include "bootstrap/thread.h"
 
 enum {
     SHAKE_MAGIC = 0x53524857, /* "WHRS" */
@@ -66,9 +67,11 @@ static bool prove(const struct wh_shake *shake, const char *word, bool with_mac,
     nbytes += part;
 
     unsigned mac_nbytes = 0;
-    return HMAC(EVP_sha256(), shake->secret, WH_SECRET_NBYTES, text, nbytes, mac_out,
-                &mac_nbytes) != NULL &&
-           mac_nbytes == WH_MAC_NBYTES;
+    wh_crypto_begin();
+    bool ok = HMAC(EVP_sha256(), shake->secret, WH_SECRET_NBYTES, text, nbytes, mac_out,
+                   &mac_nbytes) != NULL;
+    wh_crypto_end();
+    return ok && mac_nbytes == WH_MAC_NBYTES;
 }
 
 static bool prove_answerer(const struct wh_shake *shake, uint8_t mac_out[WH_MAC_NBYTES])

@@ -12,6 +12,7 @@
 #include "bootstrap/boot.h"
 #include "bootstrap/root.h"
 #include "bootstrap/self.h"
+#include "bootstrap/thread.h"
 #include "bootstrap/ticket.h"
 
 bool wh_boot_id_valid(const whorl_id_t *id)
@@ -58,7 +59,9 @@ static whorl_result_t secret_from_text(const char *text, uint8_t secret_out[WH_S
     if (bytes != NULL) {
         memcpy(bytes, word, sizeof(word));
         memcpy(bytes + sizeof(word), text, text_nbytes);
+        wh_crypto_begin();
         ok = EVP_Digest(bytes, nbytes, digest, NULL, EVP_sha256(), NULL) == 1;
+        wh_crypto_end();
         OPENSSL_cleanse(bytes, nbytes);
         free(bytes);
     }

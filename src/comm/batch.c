@@ -2,9 +2,11 @@
 /*
  * Batches: calls that run together in one thread.
  *
- * A batch is one loop over its calls, inside wh_wait(). A call starts when its communicator's ticket
+ * A batch is one loop over its calls,
+     inside wh_wait(). A call starts when its communicator's ticket
  * is on turn and nothing that it must come after is still running: collectives of a communicator run
- * one after the other, messages on the same plan too, everything else side by side. That is what lets
+ * one after the other, messages on the same plan too,
+     everything else side by side. That is what lets
  * one thread drive several ranks, or exchange messages in both directions.
  */
 #include <assert.h>
@@ -110,7 +112,8 @@ static whorl_result_t start_call(struct running_call *rc_call)
     return rc;
 }
 
-static void end_call(struct batch *b, struct part *part, struct running_call *call, whorl_result_t rc)
+static void end_call(struct batch *b, struct part *part, struct running_call *call,
+                     whorl_result_t rc)
 {
     if (call->state == CALL_RUNNING) {
         call->row->busy = false;
@@ -156,8 +159,8 @@ static whorl_result_t copy_self(struct batch *b, struct part *part, struct runni
         return WHORL_OK;
     }
     return wh_fail(WHORL_E_USAGE, WH_SUBSYS_P2P,
-                   "rank %u sends to itself, but no receive from itself on the same stream is left in "
-                   "the group",
+                   "rank %u sends to itself, but no receive from itself on the same stream is left "
+                   "in the group",
                    part->comm->rank);
 }
 
@@ -172,8 +175,8 @@ static whorl_result_t await_self(const struct batch *b, const struct part *part)
         }
     }
     return wh_fail(WHORL_E_USAGE, WH_SUBSYS_P2P,
-                   "rank %u receives from itself, but no send to itself on the same stream is left in "
-                   "the group",
+                   "rank %u receives from itself, but no send to itself on the same stream is left "
+                   "in the group",
                    part->comm->rank);
 }
 
@@ -264,8 +267,8 @@ static void expire_part(struct batch *b, const struct part *part)
     wh_comm_fail(part->comm, WHORL_E_TIMEOUT, wh_error_get());
 }
 
-/* Some deadline passed. Those that are on turn fail, and with them their calls; the time of all others
- * has not begun: the calls before theirs have deadlines of their own. */
+/* Some deadline passed. Those that are on turn fail, and with them their calls; the time of all
+ * others has not begun: the calls before theirs have deadlines of their own. */
 static void expire(struct batch *b)
 {
     uint64_t now_ns = wh_now_ns();
@@ -282,7 +285,7 @@ static void expire(struct batch *b)
     }
 }
 
-/* The first deadline of what is left; failed calls need none, they end as soon as they are on turn. */
+/* The first deadline of what is left. Failed calls need none: they end when they are on turn. */
 static uint64_t next_deadline(const struct batch *b)
 {
     uint64_t first_ns = WH_NEVER;

@@ -3,7 +3,8 @@
  * What launchers put into the environment: who this rank is and where the ranks meet.
  *
  * The ranks meet at rank 0. torchrun's own store listens at MASTER_PORT when its agent hosts it
- * (TORCHELASTIC_USE_AGENT_STORE), so the port after it is used then. Launchers that say nothing about
+ * (TORCHELASTIC_USE_AGENT_STORE),
+     so the port after it is used then. Launchers that say nothing about
  * an address but do say that all ranks are on this host meet on loopback.
  */
 #include <stdio.h>
@@ -126,7 +127,7 @@ static whorl_result_t read_secret(wh_launch_lookup_fn lookup, const struct launc
         return copy_setting("WHORL_SECRET", config->secret, launch->secret, sizeof(launch->secret));
     }
     const char *job = l->job != NULL ? look(lookup, l->job) : NULL;
-    snprintf(launch->secret, sizeof(launch->secret), "job %.100s of %u at %.100s",
+    snprintf(launch->secret, sizeof(launch->secret), "job %.100s of %u at %s",
              job != NULL ? job : "", launch->nranks, launch->root);
     return WHORL_OK;
 }

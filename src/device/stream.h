@@ -23,11 +23,12 @@ void wh_stream_destroy(struct whorl_stream *stream);
 /** Appends task. Never waits. */
 void wh_stream_submit(struct whorl_stream *stream, struct wh_task *task);
 
-/** WHORL_IN_PROGRESS while work is left, else the first error since the last synchronize, with its text
- *  as the thread's last error. */
+/** WHORL_IN_PROGRESS while work is left, else the first error since the last synchronize, with its
+ *  text as the thread's last error. */
 whorl_result_t wh_stream_query(struct whorl_stream *stream);
 
-/** Waits until nothing is left; returns and clears the first error, which becomes the thread's last. */
+/** Waits until nothing is left; returns and clears the first error, which becomes the thread's
+ *  last. */
 whorl_result_t wh_stream_synchronize(struct whorl_stream *stream);
 
 #endif

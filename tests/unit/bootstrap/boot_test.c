@@ -15,7 +15,7 @@ static void one_fails(struct mate *mate)
         wh_boot_fail(mate->boot, WHORL_E_SYS, "only the first counts");
         cr_expect_eq(wh_boot_barrier(mate->boot, crew_soon()), WHORL_E_PEER);
     } else {
-        mate_await_failure(mate);
+        cr_expect(mate_await_failure(mate), "rank %u was never told", mate->rank);
     }
     pthread_barrier_wait(&mate->crew->all);
 }
@@ -84,7 +84,7 @@ static void rank_2_leaves_early(struct mate *mate)
     /* Some are in operation 5 already when the news comes, some hear it first. */
     usleep(mate->rank * 4000);
     wh_boot_set_nops(mate->boot, 5);
-    mate_await_failure(mate);
+    cr_expect(mate_await_failure(mate), "rank %u was never told", mate->rank);
 }
 
 Test(boot, an_operation_after_a_rank_has_left_fails_and_names_it)

@@ -65,7 +65,7 @@ Test(conn, frames_arrive_whole_and_in_order)
     struct wh_conn a, b;
     proved_pair(&a, &b);
     uint8_t *payload = calloc(1, WH_BLOCK_NBYTES_MAX);
-    enum { NFRAMES = 40 };
+    enum { NFRAMES = 200 }; /* 6 MiB: more than the buffers of a connection hold */
     for (uint32_t i = 0; i < NFRAMES; i++) {
         memset(payload, (int)i, WH_BLOCK_NBYTES_MAX);
         const struct wh_frame frame = {

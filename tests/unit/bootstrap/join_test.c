@@ -31,19 +31,31 @@ Test(join, sixty_four_threads_join)
     cr_log_info("64 threads joined, met and left in %.0f ms", (double)(wh_now_ns() - begin_ns) / 1e6);
 }
 
+/* As meet(), in a forked process. */
+static void meet_or_exit(struct mate *mate)
+{
+    if (wh_boot_barrier(mate->boot, crew_soon()) != WHORL_OK) {
+        _exit(2);
+    }
+}
+
 Test(join, eight_processes_join)
 {
     enum { N = 8 };
-    struct crew *crew = crew_create(N, meet);
+    struct crew *crew = crew_create(N, meet_or_exit);
     pid_t pids[N];
+    int gate[2];
+    cr_assert_eq(pipe(gate), 0);
     for (uint32_t i = 0; i < N; i++) {
         pids[i] = fork();
         cr_assert_geq(pids[i], 0);
         if (pids[i] == 0) {
+            gate_wait(gate);
             mate_run(&crew->mates[i]);
             _exit(crew->mates[i].rc == WHORL_OK ? 0 : 1);
         }
     }
+    gate_open(gate);
     for (uint32_t i = 0; i < N; i++) {
         int status;
         cr_assert_eq(waitpid(pids[i], &status, 0), pids[i]);
@@ -94,10 +106,10 @@ Test(join, nothing_is_left_of_jobs_that_failed)
     crew_sail(2, meet);
     await_count("/proc/self/task", ntasks);
     uint32_t nfds = count("/proc/self/fd");
-    for (int job = 0; job < 10; job++) {
+    for (int job = 0; job < 5; job++) {
         struct crew *crew = crew_create(2, NULL);
         crew->mates[0].nranks = crew->mates[1].nranks = 3;
-        crew->mates[0].timeout_ms = crew->mates[1].timeout_ms = 20;
+        crew->mates[0].timeout_ms = crew->mates[1].timeout_ms = 500;
         crew_start(crew);
         crew_wait(crew);
         cr_assert_eq(crew->mates[0].rc, WHORL_E_TIMEOUT, "%s", crew->mates[0].error);

@@ -80,6 +80,8 @@ static void *half_run(void *arg)
     struct half_thread *thread = arg;
     struct half *half = thread->half;
     thread->rc = wh_join_mesh(half->boot, &half->ticket, half->listener, crew_soon());
+    /* As wh_boot_join() does: who still dials here is refused. */
+    close(half->listener);
     return NULL;
 }
 
@@ -114,8 +116,6 @@ Test(mesh, garbage_at_a_ranks_door_disturbs_nothing)
     for (uint32_t i = 0; i < ARRAY_LEN(strangers); i++) {
         close(strangers[i]);
     }
-    close(a.listener);
-    close(b.listener);
     wh_rank_destroy(a.boot);
     wh_rank_destroy(b.boot);
     crew_destroy(a.crew);
@@ -137,8 +137,6 @@ Test(mesh, another_rank_at_the_address_of_a_peer_is_recognized)
         pthread_join(ids[i], NULL);
         cr_assert_eq(threads[i].rc, WHORL_E_PEER);
     }
-    close(a.listener);
-    close(b.listener);
     wh_rank_destroy(a.boot);
     wh_rank_destroy(b.boot);
     crew_destroy(a.crew);

@@ -33,9 +33,8 @@ static void be_a_child(struct crew *crew, uint32_t rank, struct report *report)
             pause();
         }
     }
-    mate_await_failure(mate);
+    bool peer = mate_await_failure(mate) && mate->failure_rc == WHORL_E_PEER;
     memcpy(report->text[rank], mate->failure, CREW_TEXT_NBYTES);
-    bool peer = mate->failure_rc == WHORL_E_PEER;
     wh_boot_leave(mate->boot);
     _exit(peer ? 0 : 2);
 }
@@ -47,13 +46,17 @@ Test(service, all_learn_which_rank_was_killed)
     cr_assert_neq(report, MAP_FAILED);
     struct crew *crew = crew_create(NRANKS, NULL);
     pid_t pids[NRANKS];
+    int gate[2];
+    cr_assert_eq(pipe(gate), 0);
     for (uint32_t rank = 0; rank < NRANKS; rank++) {
         pids[rank] = fork();
         cr_assert_geq(pids[rank], 0);
         if (pids[rank] == 0) {
+            gate_wait(gate);
             be_a_child(crew, rank, report);
         }
     }
+    gate_open(gate);
     while (atomic_load(&report->njoined) < NRANKS) {
         usleep(1000);
     }
@@ -83,6 +86,7 @@ Test(service, a_child_of_a_rank_does_not_hide_its_death)
     pid_t victim = fork();
     cr_assert_geq(victim, 0);
     if (victim == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         mate_join(&crew->mates[1]);
         if (crew->mates[1].rc != WHORL_OK) {
             _exit(1);
@@ -106,7 +110,7 @@ Test(service, a_child_of_a_rank_does_not_hide_its_death)
     cr_assert_eq(crew->mates[0].nfailures, 0, "%s", crew->mates[0].failure);
 
     cr_assert_eq(kill(victim, SIGKILL), 0);
-    mate_await_failure(&crew->mates[0]);
+    cr_assert(mate_await_failure(&crew->mates[0]));
     cr_expect_not_null(strstr(crew->mates[0].failure, "rank 1 (host "), "%s",
                        crew->mates[0].failure);
     kill(child, SIGKILL);
@@ -124,6 +128,7 @@ Test(service, a_forked_child_can_join_a_job_of_its_own)
     pid_t child = fork();
     cr_assert_geq(child, 0);
     if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         mate_run(&inner->mates[0]);
         _exit(inner->mates[0].rc == WHORL_OK ? 0 : 1);
     }

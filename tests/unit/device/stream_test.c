@@ -40,10 +40,12 @@ static whorl_result_t write_entry(struct wh_task *task)
     return rc;
 }
 
-static void submit(struct whorl_stream *stream, struct journal *journal, int number, whorl_result_t rc)
+static void submit(struct whorl_stream *stream, struct journal *journal, int number,
+                   whorl_result_t rc)
 {
     struct entry *entry = malloc(sizeof(*entry));
-    *entry = (struct entry){.task = {.run = write_entry}, .journal = journal, .number = number, .rc = rc};
+    *entry = (struct entry){.task = {.run = write_entry}, .journal = journal, .number = number,
+                            .rc = rc};
     wh_stream_submit(stream, &entry->task);
 }
 
@@ -74,7 +76,11 @@ static void open_gate(struct gate *gate)
     pthread_mutex_unlock(&gate->lock);
 }
 
-#define GATE {.task = {.run = pass_gate}, .lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_COND_INITIALIZER}
+static const struct gate closed_gate = {
+    .task = {.run = pass_gate},
+    .lock = PTHREAD_MUTEX_INITIALIZER,
+    .opened = PTHREAD_COND_INITIALIZER,
+};
 
 static struct whorl_stream *create(void)
 {
@@ -101,7 +107,7 @@ Test(stream, tasks_run_once_and_in_order)
 Test(stream, query_says_in_progress_until_the_last_task_is_over)
 {
     static struct journal journal;
-    struct gate gate = GATE;
+    struct gate gate = closed_gate;
     struct whorl_stream *stream = create();
     cr_expect_eq(wh_stream_query(stream), WHORL_OK);
     wh_stream_submit(stream, &gate.task);
@@ -144,7 +150,7 @@ Test(stream, the_first_error_stays_until_synchronize_takes_it)
 Test(stream, destroy_runs_what_is_queued)
 {
     static struct journal journal;
-    struct gate gate = GATE;
+    struct gate gate = closed_gate;
     struct whorl_stream *stream = create();
     wh_stream_submit(stream, &gate.task);
     for (int i = 0; i < 100; i++) {

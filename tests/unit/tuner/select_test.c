@@ -7,13 +7,16 @@
 static const struct wh_algo_mask everything = {UINT64_MAX};
 
 static const struct wh_fabric fabrics[] = {
-    {.message_ns = 300, .byte_ns = 0.2, .reduce_byte_ns = 0.1, .slot_nbytes = 131072, .ranks_per_core = 1},
-    {.message_ns = 300, .byte_ns = 0.2, .reduce_byte_ns = 0.1, .slot_nbytes = 512, .ranks_per_core = 9},
+    {.message_ns = 300, .byte_ns = 0.2, .reduce_byte_ns = 0.1, .slot_nbytes = 131072,
+     .ranks_per_core = 1},
+    {.message_ns = 300, .byte_ns = 0.2, .reduce_byte_ns = 0.1, .slot_nbytes = 512,
+     .ranks_per_core = 9},
     {.message_ns = 1, .byte_ns = 10, .reduce_byte_ns = 0, .slot_nbytes = 4096, .ranks_per_core = 1},
     {.message_ns = 0, .byte_ns = 0, .reduce_byte_ns = 0, .slot_nbytes = 4096, .ranks_per_core = 1},
 };
 
-static const size_t sizes[] = {0, 1, 4, 1000, 4096, 65536, 1000000, (size_t)1 << 30, (size_t)1 << 40};
+static const size_t sizes[] = {0, 1, 4, 1000, 4096, 65536, 1000000, (size_t)1 << 30,
+                               (size_t)1 << 40};
 
 static bool fits(const struct wh_algo *algo, const struct wh_problem *problem)
 {
@@ -54,7 +57,8 @@ Test(select, every_rank_comes_to_the_same_choice)
                 const struct wh_fabric *fabric = &fabrics[i % ARRAY_LEN(fabrics)];
                 size_t nbytes = sizes[i / ARRAY_LEN(fabrics)];
                 struct wh_problem problem = {(enum wh_coll)coll, 0, n, n - 1};
-                const struct wh_algo *first = wh_tuner_select(&problem, nbytes, fabric, &everything);
+                const struct wh_algo *first = wh_tuner_select(&problem, nbytes, fabric,
+                    &everything);
                 for (problem.rank = 1; problem.rank < n; problem.rank++) {
                     cr_assert_eq(wh_tuner_select(&problem, nbytes, fabric, &everything), first,
                                  "%s, rank %u of %u, %zu bytes", wh_coll_str(problem.coll),
@@ -71,7 +75,8 @@ Test(select, only_what_is_allowed_is_chosen)
     for (size_t a = 0; a < wh_nalgos; a++) {
         struct wh_algo_mask one = {UINT64_C(1) << a};
         const struct wh_algo *got = wh_tuner_select(&problem, 4096, &fabrics[0], &one);
-        cr_expect_eq(got, fits(wh_algos[a], &problem) ? wh_algos[a] : NULL, "%s", wh_algos[a]->name);
+        cr_expect_eq(got, fits(wh_algos[a], &problem) ? wh_algos[a] : NULL, "%s",
+                     wh_algos[a]->name);
     }
     struct wh_algo_mask none = {0};
     cr_expect_null(wh_tuner_select(&problem, 4096, &fabrics[0], &none));
@@ -96,18 +101,17 @@ Test(select, small_and_large_vectors_take_different_ways)
 {
     struct wh_problem problem = {WH_COLL_ALL_REDUCE, 0, 8, 0};
     const struct wh_algo *small = wh_tuner_select(&problem, 8, &fabrics[0], &everything);
-    const struct wh_algo *large = wh_tuner_select(&problem, (size_t)1 << 28, &fabrics[0], &everything);
+    const struct wh_algo *large = wh_tuner_select(&problem, (size_t)1 << 28, &fabrics[0],
+                                                  &everything);
     cr_expect_neq(small, large);
 }
 
-Test(select, ranks_that_outnumber_cores_share_them)
+Test(select, a_fabric_is_as_crowded_as_it_is_told)
 {
-    struct wh_fabric fabric = wh_fabric_shared_memory(9, 4, 1000);
+    struct wh_fabric fabric = wh_fabric_shared_memory(3, 1000);
     cr_expect_eq(fabric.ranks_per_core, 3);
     cr_expect_eq(fabric.slot_nbytes, 1000);
-    cr_expect_eq(wh_fabric_shared_memory(4, 4, 1).ranks_per_core, 1);
-    cr_expect_eq(wh_fabric_shared_memory(1, 64, 1).ranks_per_core, 1);
-    cr_expect_eq(wh_fabric_shared_memory(5, UINT32_MAX, 1).ranks_per_core, 1);
+    cr_expect(fabric.message_ns > 0 && fabric.byte_ns > 0 && fabric.reduce_byte_ns > 0);
 }
 
 Test(select, the_registry_fits_into_a_mask)

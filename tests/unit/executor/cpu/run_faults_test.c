@@ -33,15 +33,18 @@ static void expect_mismatch(const struct call *usual, const struct call *other)
     for (uint32_t r = 0; r < 3; r++) {
         const struct call *call = r == 2 ? other : usual;
         plans[r] = world_plan(&world, r, wh_algo_find(call->coll, call->algo), call->root);
-        struct wh_op op = {.input = in[r], .output = out[r], .count = call->count, .dtype = call->dtype, .redop = call->redop, .seq = call->seq};
+        struct wh_op op = {.input = in[r], .output = out[r], .count = call->count,
+                           .dtype = call->dtype, .redop = call->redop, .seq = call->seq};
         cr_assert_eq(wh_run_start(plans[r], &op), WHORL_OK);
     }
     uint32_t who = 0;
     cr_expect_eq(world_drive(&world, plans, &who), WHORL_E_MISMATCH);
     char mine[160], theirs[160];
     const struct call *first = who == 2 ? other : usual, *second = who == 2 ? usual : other;
-    snprintf(mine, sizeof(mine), "rank %u called %s as operation %u,", who, first->text, (unsigned)first->seq);
-    snprintf(theirs, sizeof(theirs), "called %s as operation %u", second->text, (unsigned)second->seq);
+    snprintf(mine, sizeof(mine), "rank %u called %s as operation %u,", who, first->text,
+             (unsigned)first->seq);
+    snprintf(theirs, sizeof(theirs), "called %s as operation %u", second->text,
+             (unsigned)second->seq);
     expect_text(mine);
     expect_text(theirs);
     for (uint32_t r = 0; r < 3; r++) {
@@ -81,14 +84,16 @@ Test(run_faults, a_rank_in_another_collective_is_found_out_whatever_the_algorith
 {
     static const struct call others[] = {
         {WH_COLL_BARRIER, "dissemination", 0, 0, WHORL_UINT8, WH_REDOP_NONE, 3, "barrier()"},
-        {WH_COLL_ALL_GATHER, "ring", 0, 6, WHORL_INT32, WH_REDOP_NONE, 3, "all_gather(count 6, int32)"},
+        {WH_COLL_ALL_GATHER, "ring", 0, 6, WHORL_INT32, WH_REDOP_NONE, 3,
+         "all_gather(count 6, int32)"},
         {WH_COLL_REDUCE_SCATTER, "direct", 0, 6, WHORL_INT32, WHORL_SUM, 3,
          "reduce_scatter(count 6, int32, sum)"},
         {WH_COLL_BROADCAST, "chain", 1, 6, WHORL_INT32, WH_REDOP_NONE, 3,
          "broadcast(count 6, int32, root 1)"},
         {WH_COLL_BROADCAST, "tree", 2, 6, WHORL_INT32, WH_REDOP_NONE, 3,
          "broadcast(count 6, int32, root 2)"},
-        {WH_COLL_REDUCE, "knomial", 2, 6, WHORL_INT32, WHORL_SUM, 3, "reduce(count 6, int32, sum, root 2)"},
+        {WH_COLL_REDUCE, "knomial", 2, 6, WHORL_INT32, WHORL_SUM, 3,
+         "reduce(count 6, int32, sum, root 2)"},
     };
     for (size_t i = 0; i < ARRAY_LEN(others); i++) {
         expect_mismatch(&base_call, &others[i]);
@@ -104,8 +109,10 @@ Test(run_faults, a_receiver_of_another_size_calls_it_a_receive)
     struct wh_plan *plans[2];
     int32_t in[2] = {1, 2}, out[2];
     world_plans(&world, wh_algo_find(WH_COLL_SEND, "p2p"), 0, plans);
-    struct wh_op send = {.input = in, .count = 2, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE, .seq = 1};
-    struct wh_op recv = {.output = out, .count = 1, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE, .seq = 1};
+    struct wh_op send = {.input = in, .count = 2, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE,
+                         .seq = 1};
+    struct wh_op recv = {.output = out, .count = 1, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE,
+                         .seq = 1};
     cr_assert_eq(wh_run_start(plans[0], &send), WHORL_OK);
     cr_assert_eq(wh_run_start(plans[1], &recv), WHORL_OK);
     uint32_t who = 9;
@@ -133,7 +140,8 @@ static void forged_open(struct forged *f)
     f->world = world_open(2, 4, 512, NULL);
     f->plan = world_plan(&f->world, 1, wh_algo_find(WH_COLL_RECV, "p2p"), 0);
     cr_assert_eq(wh_wire_link(f->world.wires[0], 1, WH_CHANNEL_P2P, true, &f->link), WHORL_OK);
-    struct wh_op op = {.output = f->out, .count = 300, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE, .seq = 1};
+    struct wh_op op = {.output = f->out, .count = 300, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE,
+                       .seq = 1};
     cr_assert_eq(wh_run_start(f->plan, &op), WHORL_OK);
 }
 
@@ -177,7 +185,8 @@ Test(run_faults, a_message_of_the_wrong_place_or_size_is_a_mismatch)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct forged f;
         forged_open(&f);
-        cr_expect_eq(forged_post(&f, &rows[i].place, rows[i].nbytes), WHORL_E_MISMATCH, "row %zu", i);
+        cr_expect_eq(forged_post(&f, &rows[i].place, rows[i].nbytes), WHORL_E_MISMATCH, "row %zu",
+                     i);
         expect_text("rank 1 in recv(count 300, int32), algorithm p2p");
         expect_text("a message of rank 0 that does not belong there");
         expect_text("WHORL_BUFFSIZE");
@@ -211,7 +220,8 @@ Test(run_faults, ranks_with_different_slots_are_told_to_compare_settings)
     struct wh_plan *plans[2] = {world_plan(&world, 0, send_row, 1)};
     world.slot_nbytes = 256;
     plans[1] = world_plan(&world, 1, wh_algo_find(WH_COLL_RECV, "p2p"), 0);
-    struct wh_op op = {.input = in, .output = out, .count = 400, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE, .seq = 1};
+    struct wh_op op = {.input = in, .output = out, .count = 400, .dtype = WHORL_INT32,
+                       .redop = WH_REDOP_NONE, .seq = 1};
     cr_assert_eq(wh_run_start(plans[0], &op), WHORL_OK);
     cr_assert_eq(wh_run_start(plans[1], &op), WHORL_OK);
     uint32_t who = 0;
@@ -224,8 +234,8 @@ Test(run_faults, ranks_with_different_slots_are_told_to_compare_settings)
 
 /* ---- links that fail ------------------------------------------------------------------------- */
 
-/* An all_reduce of four ranks, 36 messages each, with faults on rank 2; what came of it, and who said
- * so. */
+/* An all_reduce of four ranks, 36 messages each, with faults on rank 2: what came of it, and whose
+ * result that is. */
 static whorl_result_t run_with(struct loop_faults faults, uint32_t *who_out)
 {
     static int32_t in[4][3000], out[4][3000];
@@ -235,7 +245,8 @@ static whorl_result_t run_with(struct loop_faults faults, uint32_t *who_out)
     struct wh_plan *plans[4];
     world_plans(&world, wh_algo_find(WH_COLL_ALL_REDUCE, "ring"), 0, plans);
     for (uint32_t r = 0; r < 4; r++) {
-        struct wh_op op = {.input = in[r], .output = out[r], .count = 3000, .dtype = WHORL_INT32, .redop = WHORL_SUM, .seq = 1};
+        struct wh_op op = {.input = in[r], .output = out[r], .count = 3000, .dtype = WHORL_INT32,
+                           .redop = WHORL_SUM, .seq = 1};
         cr_assert_eq(wh_run_start(plans[r], &op), WHORL_OK);
     }
     whorl_result_t rc = world_drive(&world, plans, who_out);
@@ -269,7 +280,8 @@ Test(run_faults, a_lost_message_ends_in_no_result_that_is_wrong)
     for (uint64_t lost = 1; lost <= 36; lost += 7) {
         uint32_t who = 0;
         whorl_result_t rc = run_with((struct loop_faults){.drop_post = lost}, &who);
-        cr_expect(rc == WHORL_IN_PROGRESS || rc == WHORL_E_MISMATCH, "message %u: %d", (unsigned)lost, rc);
+        cr_expect(rc == WHORL_IN_PROGRESS || rc == WHORL_E_MISMATCH, "message %u: %d",
+                  (unsigned)lost, rc);
     }
 }
 
@@ -280,7 +292,8 @@ Test(run_faults, description_says_what_each_lane_waits_for)
     struct world world = world_open(3, 2, 512, NULL);
     struct wh_plan *plan = world_plan(&world, 1, wh_algo_find(WH_COLL_RECV, "p2p"), 2);
     int32_t out[300];
-    struct wh_op op = {.output = out, .count = 300, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE, .seq = 1};
+    struct wh_op op = {.output = out, .count = 300, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE,
+                       .seq = 1};
     bool moved = false;
     char text[256];
     cr_assert_eq(wh_run_start(plan, &op), WHORL_OK);

@@ -104,8 +104,8 @@ static inline void world_plans(const struct world *world, const struct wh_algo *
 }
 
 /**
- * Advances all runs in turn. WHORL_OK when all are over; WHORL_IN_PROGRESS if nothing has moved for a
- * long while; else the first failure, of *rank_out.
+ * Advances all runs in turn. WHORL_OK when all are over; WHORL_IN_PROGRESS if nothing has moved for
+ * a long while; else the first failure, of *rank_out.
  */
 static inline whorl_result_t world_drive(const struct world *world, struct wh_plan **plans,
                                          uint32_t *rank_out)

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ranks that abort, and ranks that leave early: those who wait for them are told. */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "harness/cases.h"
+#include "harness/ranks.h"
+
+enum { CELL_CALLING };
+
+static void *abort_soon(void *arg)
+{
+    struct rank *rank = arg;
+    rank_wait_cell(rank, CELL_CALLING, rank->nranks - 1);
+    for (int i = 0; i < 20; i++) {
+        rank_nap(); /* let them sleep in their calls */
+    }
+    RANK_OK(rank, whorl_comm_abort(rank->comm));
+    return NULL;
+}
+
+/* Rank 0 waits in a call, and its other thread aborts; rank 1 never calls. */
+static void wait_and_be_freed(struct rank *rank)
+{
+    const struct coll_case *c = rank->arg;
+    pthread_t thread;
+    if (rank->rank == 1) {
+        rank_meet(rank);
+        whorl_result_t rc = whorl_barrier(rank->comm, NULL);
+        RANK_CHECK(rank, rc == WHORL_E_PEER, "%d: %s", rc, whorl_last_error(NULL));
+        RANK_TEXT(rank, whorl_last_error(rank->comm), "rank 0");
+        RANK_TEXT(rank, whorl_last_error(rank->comm), "abort");
+        return;
+    }
+    struct case_run *run = case_begin(rank, rank->comm, c);
+    if (rank->rank == 0) {
+        RANK_CHECK(rank, pthread_create(&thread, NULL, abort_soon, rank) == 0, "no thread");
+    }
+    atomic_fetch_add(rank_cell(rank, CELL_CALLING), 1);
+    rank_at(rank, "waits in a call, to be freed");
+    whorl_result_t rc = case_call(run, NULL);
+    whorl_result_t want = rank->rank == 0 ? WHORL_E_ABORTED : WHORL_E_PEER;
+    RANK_CHECK(rank, rc == want, "%d: %s", rc, whorl_last_error(NULL));
+    RANK_TEXT(rank, whorl_last_error(rank->comm), "rank 0");
+    RANK_TEXT(rank, whorl_last_error(rank->comm), "abort");
+    RANK_EXPECT(rank, want, case_call(run, NULL));
+    if (rank->rank == 0) {
+        pthread_join(thread, NULL);
+    }
+    case_drop(run);
+    rank_meet(rank);
+}
+
+Test(abort, frees_a_waiting_rank_and_tells_the_others_who_aborted)
+{
+    static const enum case_kind kinds[] = {CASE_ALL_REDUCE, CASE_ALL_GATHER, CASE_REDUCE_SCATTER,
+                                           CASE_BARRIER};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct coll_case c = {.kind = kinds[i], .count = 300000, .dtype = WHORL_INT32, .seed = 1};
+        ranks_run(&(struct ranks_job){.nprocesses = 3, .run = wait_and_be_freed, .arg = &c});
+        ranks_run(&(struct ranks_job){.nthreads = 3, .run = wait_and_be_freed, .arg = &c});
+    }
+}
+
+static void abort_when_alone(struct rank *rank)
+{
+    RANK_OK(rank, whorl_comm_abort(rank->comm));
+    RANK_OK(rank, whorl_comm_abort(rank->comm)); /* again: nothing new */
+    whorl_result_t error = WHORL_OK;
+    RANK_OK(rank, whorl_comm_async_error(rank->comm, &error));
+    RANK_CHECK(rank, error == WHORL_E_ABORTED, "%d", error);
+    RANK_EXPECT(rank, WHORL_E_ABORTED, whorl_barrier(rank->comm, NULL));
+    whorl_comm_t part = NULL;
+    RANK_EXPECT(rank, WHORL_E_ABORTED, whorl_comm_split(rank->comm, 0, 0, NULL, &part));
+    RANK_EXPECT(rank, WHORL_E_ABORTED, whorl_comm_finalize(rank->comm));
+    RANK_OK(rank, whorl_comm_rank(rank->comm, &(int){0}));
+}
+
+Test(abort, of_a_single_rank_breaks_its_communicator)
+{
+    ranks_run(&(struct ranks_job){.run = abort_when_alone});
+}
+
+/* Every rank aborts at once: whoever was first, all get an error and can leave. */
+static void abort_together(struct rank *rank)
+{
+    rank_meet(rank);
+    RANK_OK(rank, whorl_comm_abort(rank->comm));
+    whorl_result_t rc = whorl_barrier(rank->comm, NULL);
+    RANK_CHECK(rank, rc == WHORL_E_ABORTED || rc == WHORL_E_PEER, "%d", rc);
+}
+
+Test(abort, may_come_from_all_ranks_at_once)
+{
+    ranks_run(&(struct ranks_job){.nprocesses = 4, .run = abort_together});
+    ranks_run(&(struct ranks_job){.nthreads = 4, .run = abort_together});
+}
+
+/* Rank 1 destroys its communicator while the others wait for it. */
+static void leave_early(struct rank *rank)
+{
+    RANK_OK(rank, whorl_barrier(rank->comm, NULL));
+    if (rank->rank == 1) {
+        rank_wait_cell(rank, CELL_CALLING, rank->nranks - 1);
+        RANK_OK(rank, whorl_comm_destroy(rank->comm));
+        rank->comm = NULL;
+        rank_meet(rank);
+        return;
+    }
+    int32_t value = 1;
+    atomic_fetch_add(rank_cell(rank, CELL_CALLING), 1);
+    rank_at(rank, "waits for rank 1, which leaves");
+    RANK_EXPECT(rank, WHORL_E_PEER,
+                whorl_all_reduce(&value, &value, 1, WHORL_INT32, WHORL_SUM, rank->comm, NULL));
+    RANK_TEXT(rank, whorl_last_error(rank->comm), "rank 1");
+    RANK_TEXT(rank, whorl_last_error(rank->comm), "left");
+    rank_meet(rank);
+}
+
+Test(leaving, early_is_told_to_those_who_wait)
+{
+    ranks_run(&(struct ranks_job){.nprocesses = 3, .run = leave_early});
+    ranks_run(&(struct ranks_job){.nthreads = 3, .run = leave_early});
+}
+
+/* A rank that leaves after its last call takes nothing from the others. */
+static void leave_in_good_order(struct rank *rank)
+{
+    struct coll_case c = {
+        .kind = CASE_BROADCAST, .count = 100000, .dtype = WHORL_INT32, .root = 0, .seed = 4};
+    case_do(rank, rank->comm, &c);
+    if (rank->rank == 0) {
+        RANK_OK(rank, whorl_comm_destroy(rank->comm));
+        rank->comm = NULL;
+    }
+}
+
+Test(leaving, after_the_last_call_disturbs_nobody)
+{
+    for (int i = 0; i < 10; i++) {
+        ranks_run(&(struct ranks_job){.nprocesses = 3, .run = leave_in_good_order});
+    }
+    ranks_run(&(struct ranks_job){.nthreads = 3, .run = leave_in_good_order});
+}
+
+/* Leaving without destroy: the process ends, which is no death of a working rank's peer to guess at. */
+static void end_without_destroy(struct rank *rank)
+{
+    RANK_OK(rank, whorl_barrier(rank->comm, NULL));
+    if (rank->rank == 1) {
+        rank->comm = NULL; /* the harness ends the process */
+        return;
+    }
+    int32_t value = 1;
+    RANK_EXPECT(rank, WHORL_E_PEER,
+                whorl_all_reduce(&value, &value, 1, WHORL_INT32, WHORL_SUM, rank->comm, NULL));
+    RANK_TEXT(rank, whorl_last_error(rank->comm), "rank 1");
+}
+
+Test(leaving, by_ending_the_process_is_told_to_those_who_wait)
+{
+    ranks_run(&(struct ranks_job){.nprocesses = 2, .run = end_without_destroy});
+}

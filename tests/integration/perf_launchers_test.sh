@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Ranks that others started: RANK and WORLD_SIZE by hand, as in two shells, and mpirun.
+# usage: perf_launchers_test.sh FOLDER-OF-PERF-TESTS
+set -u
+bin=${1:?usage: $0 FOLDER}
+out=$(mktemp)
+err=$(mktemp)
+trap 'rm -f "$out" "$err"' EXIT
+
+fail() {
+    echo "FAIL: $*"
+    echo "--- standard output"
+    cat "$out"
+    echo "--- standard error"
+    cat "$err"
+    exit 1
+}
+
+# The table in $out must be one table, of $1 ranks, right.
+check_table() {
+    [ "$(grep -c '^#  Rank' "$out")" -eq "$1" ] || fail "$2: not a table of $1 ranks"
+    [ "$(grep -c '^# Out of bounds values : 0 OK$' "$out")" -eq 1 ] || fail "$2: not one footer"
+}
+
+# by_hand RANKS ARGUMENTS...: two processes that know only their environment.
+by_hand() {
+    local ranks=$1 port status=0
+    shift
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])')
+    export WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port
+    : >"$out"
+    : >"$err"
+    RANK=1 "$bin/all_reduce_perf" -b 64 -e 64 -n 3 -T 60 "$@" >>"$out" 2>>"$err" &
+    local other=$!
+    RANK=0 "$bin/all_reduce_perf" -b 64 -e 64 -n 3 -T 60 "$@" >>"$out" 2>>"$err" || status=$?
+    wait "$other" || status=$?
+    unset WORLD_SIZE MASTER_ADDR MASTER_PORT
+    [ "$status" -eq 0 ] || fail "RANK and WORLD_SIZE by hand $*: exit status $status"
+    check_table "$ranks" "RANK and WORLD_SIZE by hand $*"
+}
+
+by_hand 2
+by_hand 8 -t 2 -g 2
+
+if ! command -v mpirun >/dev/null; then
+    echo "ok: RANK and WORLD_SIZE by hand; mpirun is not installed and was not tried"
+    exit 0
+fi
+if ldd "$bin/all_reduce_perf" | grep -Eq 'lib(a|t)san'; then
+    echo "ok: RANK and WORLD_SIZE by hand; mpirun not tried: sanitizers report on MPI itself"
+    exit 0
+fi
+
+# Open MPI's ways to run as root and with more ranks than cores; others ignore them.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_MCA_rmaps_base_oversubscribe=1
+mpirun -np 4 "$bin/all_reduce_perf" -b 64 -e 64 -n 3 -T 60 >"$out" 2>"$err" ||
+    fail "mpirun -np 4 failed"
+check_table 4 "mpirun -np 4"
+mpirun -np 2 "$bin/all_gather_perf" -b 64 -e 64 -n 3 -T 60 -t 2 >"$out" 2>"$err" ||
+    fail "mpirun -np 2 with -t 2 failed"
+check_table 4 "mpirun -np 2 with -t 2"
+echo "ok: RANK and WORLD_SIZE by hand, mpirun"
