@@ -234,7 +234,8 @@ WHORL_API whorl_result_t whorl_stream_destroy(whorl_stream_t stream);
 /**
  * Opens a group: calls of this thread until the matching whorl_group_end() are collected, and start
  * together. Needed when one thread drives several ranks, and for sends and receives that depend on
- * one another. Groups nest; the outermost end starts the work.
+ * one another. Groups nest; the outermost end starts the work. If the calls have several streams, the
+ * group is one piece of work in all of them: it starts when all have come to it, and all wait for its end.
  */
 WHORL_API whorl_result_t whorl_group_start(void);
 

@@ -79,7 +79,7 @@ static bool grow_jobs(void)
 whorl_result_t wh_group_add_call(const struct wh_call *call)
 {
     if (group.depth == 0) {
-        return wh_batch_submit(call, 1);
+        return wh_submit(call, 1);
     }
     if (!grow_calls()) {
         return no_memory();
@@ -151,7 +151,7 @@ WHORL_API whorl_result_t whorl_group_end(void)
         wh_error_set(g.spoiled_text);
     }
     if (rc == WHORL_OK && g.ncalls > 0) {
-        rc = wh_batch_submit(g.calls, g.ncalls);
+        rc = wh_submit(g.calls, g.ncalls);
     }
     free(g.spoiled_text);
     free(g.calls);

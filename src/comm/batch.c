@@ -2,11 +2,9 @@
 /*
  * Batches: calls that run together in one thread.
  *
- * A batch is one loop over its calls,
-     inside wh_wait(). A call starts when its communicator's ticket
+ * A batch is one loop over its calls, inside wh_wait(). A call starts when its communicator's ticket
  * is on turn and nothing that it must come after is still running: collectives of a communicator run
- * one after the other, messages on the same plan too,
-     everything else side by side. That is what lets
+ * one after the other, messages on the same plan too, everything else side by side. That is what lets
  * one thread drive several ranks, or exchange messages in both directions.
  */
 #include <assert.h>
@@ -16,7 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "comm/comm.h"
+#include "comm/batch.h"
 
 enum call_state { CALL_PENDING, CALL_RUNNING, CALL_DONE };
 
@@ -37,8 +35,7 @@ struct part {
     size_t nleft; /* calls not done */
 };
 
-struct batch {
-    struct wh_task task; /* first: a stream's thread finds the batch by it */
+struct wh_batch {
     size_t ncalls, nparts;
     size_t nleft;
     struct running_call *calls;
@@ -47,7 +44,7 @@ struct batch {
 
 /* A batch of one call, the common case, needs no memory of its own. */
 struct small_batch {
-    struct batch batch;
+    struct wh_batch batch;
     struct running_call call;
     struct part part;
 };
@@ -57,7 +54,7 @@ static bool is_p2p(enum wh_coll coll)
     return coll == WH_COLL_SEND || coll == WH_COLL_RECV;
 }
 
-static struct part *part_of(struct batch *b, const struct whorl_comm *comm)
+static struct part *part_of(struct wh_batch *b, const struct whorl_comm *comm)
 {
     for (size_t i = 0; i < b->nparts; i++) {
         if (b->parts[i].comm == comm) {
@@ -112,7 +109,7 @@ static whorl_result_t start_call(struct running_call *rc_call)
     return rc;
 }
 
-static void end_call(struct batch *b, struct part *part, struct running_call *call,
+static void end_call(struct wh_batch *b, struct part *part, struct running_call *call,
                      whorl_result_t rc)
 {
     if (call->state == CALL_RUNNING) {
@@ -136,7 +133,7 @@ static bool is_self(const struct wh_call *call)
 }
 
 /* A message to itself is a copy, from the first send that is left to the first receive. */
-static whorl_result_t copy_self(struct batch *b, struct part *part, struct running_call *send)
+static whorl_result_t copy_self(struct wh_batch *b, struct part *part, struct running_call *send)
 {
     const struct wh_op *from = &send->call.op;
     for (size_t i = 0; i < b->ncalls; i++) {
@@ -165,7 +162,7 @@ static whorl_result_t copy_self(struct batch *b, struct part *part, struct runni
 }
 
 /* A receive from itself waits for its send, which must be in the batch too. */
-static whorl_result_t await_self(const struct batch *b, const struct part *part)
+static whorl_result_t await_self(const struct wh_batch *b, const struct part *part)
 {
     for (size_t i = 0; i < b->ncalls; i++) {
         const struct running_call *send = &b->calls[i];
@@ -187,7 +184,7 @@ static uint64_t deadline_of(const struct whorl_comm *comm)
 }
 
 /* Gives one call its turn. */
-static void poll_call(struct batch *b, struct running_call *call, bool *moved_out)
+static void poll_call(struct wh_batch *b, struct running_call *call, bool *moved_out)
 {
     struct whorl_comm *comm = call->call.comm;
     struct part *part = part_of(b, comm);
@@ -235,7 +232,7 @@ static void poll_call(struct batch *b, struct running_call *call, bool *moved_ou
 
 static whorl_result_t poll_batch(void *ctx, bool *moved_out)
 {
-    struct batch *b = ctx;
+    struct wh_batch *b = ctx;
     for (size_t i = 0; i < b->ncalls; i++) {
         if (b->calls[i].state != CALL_DONE) {
             poll_call(b, &b->calls[i], moved_out);
@@ -245,7 +242,7 @@ static whorl_result_t poll_batch(void *ctx, bool *moved_out)
 }
 
 /* Reports the call that holds up part, and fails its communicator. */
-static void expire_part(struct batch *b, const struct part *part)
+static void expire_part(struct wh_batch *b, const struct part *part)
 {
     struct running_call *late = NULL;
     for (size_t i = 0; i < b->ncalls && (late == NULL || late->state != CALL_RUNNING); i++) {
@@ -269,7 +266,7 @@ static void expire_part(struct batch *b, const struct part *part)
 
 /* Some deadline passed. Those that are on turn fail, and with them their calls; the time of all
  * others has not begun: the calls before theirs have deadlines of their own. */
-static void expire(struct batch *b)
+static void expire(struct wh_batch *b)
 {
     uint64_t now_ns = wh_now_ns();
     for (size_t i = 0; i < b->nparts; i++) {
@@ -286,7 +283,7 @@ static void expire(struct batch *b)
 }
 
 /* The first deadline of what is left. Failed calls need none: they end when they are on turn. */
-static uint64_t next_deadline(const struct batch *b)
+static uint64_t next_deadline(const struct wh_batch *b)
 {
     uint64_t first_ns = WH_NEVER;
     for (size_t i = 0; i < b->nparts; i++) {
@@ -299,7 +296,7 @@ static uint64_t next_deadline(const struct batch *b)
     return first_ns;
 }
 
-static whorl_result_t run_batch(struct batch *b)
+static whorl_result_t run_batch(struct wh_batch *b)
 {
     enum { BELLS_MAX = 16 };
     struct wh_doorbell *bells[BELLS_MAX];
@@ -337,9 +334,41 @@ static whorl_result_t run_batch(struct batch *b)
     return first;
 }
 
-static whorl_result_t run_task(struct wh_task *task)
+static void add_call(struct wh_batch *b, const struct wh_call *call)
 {
-    struct batch *b = (struct batch *)task;
+    struct part *part = part_of(b, call->comm);
+    if (part == NULL) {
+        part = &b->parts[b->nparts++];
+        *part = (struct part){.comm = call->comm, .ticket = call->comm->next_ticket++};
+    }
+    b->calls[b->ncalls++] = (struct running_call){.call = *call};
+    part->nleft++;
+    b->nleft++;
+}
+
+whorl_result_t wh_batch_create(const struct wh_call *calls, size_t ncalls, struct wh_batch **batch_out)
+{
+    struct wh_batch *b =
+        malloc(sizeof(*b) + ncalls * (sizeof(struct running_call) + sizeof(struct part)));
+    if (b == NULL) {
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for a group of %zu calls", ncalls);
+    }
+    *b = (struct wh_batch){.calls = (struct running_call *)(b + 1)};
+    b->parts = (struct part *)(b->calls + ncalls);
+    for (size_t i = 0; i < ncalls; i++) {
+        add_call(b, &calls[i]);
+    }
+    for (size_t i = 0; i < b->nparts; i++) {
+        pthread_mutex_lock(&b->parts[i].comm->text_lock);
+        b->parts[i].comm->nqueued++;
+        pthread_mutex_unlock(&b->parts[i].comm->text_lock);
+    }
+    *batch_out = b;
+    return WHORL_OK;
+}
+
+whorl_result_t wh_batch_run(struct wh_batch *b)
+{
     whorl_result_t rc = run_batch(b);
     for (size_t i = 0; i < b->nparts; i++) {
         struct whorl_comm *comm = b->parts[i].comm;
@@ -353,83 +382,13 @@ static whorl_result_t run_task(struct wh_task *task)
     return rc;
 }
 
-static void add_call(struct batch *b, const struct wh_call *call)
+whorl_result_t wh_batch_run_one(const struct wh_call *call)
 {
-    struct part *part = part_of(b, call->comm);
-    if (part == NULL) {
-        part = &b->parts[b->nparts++];
-        *part = (struct part){.comm = call->comm, .ticket = call->comm->next_ticket++};
-    }
-    b->calls[b->ncalls++] = (struct running_call){.call = *call};
-    part->nleft++;
-    b->nleft++;
-}
-
-/* Calls that have the same stream as calls[first], from there on, as one batch. */
-static whorl_result_t submit_stream(const struct wh_call *calls, size_t ncalls, size_t first)
-{
-    struct whorl_stream *stream = calls[first].stream;
-    size_t n = 0;
-    for (size_t i = first; i < ncalls; i++) {
-        n += calls[i].stream == stream;
-    }
-    struct batch *b =
-        malloc(sizeof(*b) + n * (sizeof(struct running_call) + sizeof(struct part)));
-    if (b == NULL) {
-        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for a group of %zu calls", n);
-    }
-    *b = (struct batch){.task = {.run = run_task}, .calls = (struct running_call *)(b + 1)};
-    b->parts = (struct part *)(b->calls + n);
-    for (size_t i = first; i < ncalls; i++) {
-        if (calls[i].stream == stream) {
-            add_call(b, &calls[i]);
-        }
-    }
-    for (size_t i = 0; i < b->nparts; i++) {
-        pthread_mutex_lock(&b->parts[i].comm->text_lock);
-        b->parts[i].comm->nqueued++;
-        pthread_mutex_unlock(&b->parts[i].comm->text_lock);
-    }
-    if (stream != NULL) {
-        wh_stream_submit(stream, &b->task);
-        return WHORL_OK;
-    }
-    return run_task(&b->task);
-}
-
-whorl_result_t wh_batch_submit(const struct wh_call *calls, size_t ncalls)
-{
-    if (ncalls == 1 && calls[0].stream == NULL) {
-        struct small_batch small = {.batch = {.nleft = 0}};
-        small.batch.calls = &small.call;
-        small.batch.parts = &small.part;
-        add_call(&small.batch, &calls[0]);
-        return run_batch(&small.batch);
-    }
-
-    /* Streams first: what runs in this thread may wait for them. */
-    whorl_result_t first = WHORL_OK;
-    size_t blocking = ncalls;
-    for (size_t i = 0; i < ncalls; i++) {
-        bool seen = false;
-        for (size_t j = 0; j < i && !seen; j++) {
-            seen = calls[j].stream == calls[i].stream;
-        }
-        if (seen) {
-            continue;
-        }
-        if (calls[i].stream == NULL) {
-            blocking = i;
-            continue;
-        }
-        whorl_result_t rc = submit_stream(calls, ncalls, i);
-        first = first != WHORL_OK ? first : rc;
-    }
-    if (blocking < ncalls) {
-        whorl_result_t rc = submit_stream(calls, ncalls, blocking);
-        first = first != WHORL_OK ? first : rc;
-    }
-    return first;
+    struct small_batch small = {.batch = {.nleft = 0}};
+    small.batch.calls = &small.call;
+    small.batch.parts = &small.part;
+    add_call(&small.batch, call);
+    return run_batch(&small.batch);
 }
 
 static whorl_result_t poll_drained(void *ctx, bool *moved_out)

@@ -158,16 +158,16 @@ void wh_comm_ring(struct whorl_comm *comm);
 /** Remembers the thread's last error as comm's. */
 void wh_comm_keep_error(struct whorl_comm *comm);
 
-/* ---- batch.c ---- */
+/* ---- submit.c, batch.c ---- */
 
 /**
  * Runs calls, of one or several communicators, together: collectives of one communicator in order,
- * everything else side by side. Calls without a stream are complete on return, the others are queued
- * on their streams.
+ * everything else side by side. If any has a stream, all of their streams come together for it and go on
+ * after it. Returns when the calls without a stream are complete; without any, at once.
  *
- * Returns the first error among the calls without a stream.
+ * Returns the first error, if it waited.
  */
-WH_MUST_CHECK whorl_result_t wh_batch_submit(const struct wh_call *calls, size_t ncalls);
+WH_MUST_CHECK whorl_result_t wh_submit(const struct wh_call *calls, size_t ncalls);
 
 /** Waits until everything submitted on comm has run, or comm has failed. */
 void wh_comm_drain(struct whorl_comm *comm);

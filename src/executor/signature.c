@@ -18,7 +18,7 @@ void wh_signature_encode(const struct wh_signature *sig, uint8_t out[WH_SIGNATUR
     out[20] = sig->coll;
     out[21] = sig->dtype;
     out[22] = sig->redop;
-    out[23] = 0;
+    out[23] = sig->algo;
 }
 
 void wh_signature_decode(const uint8_t in[WH_SIGNATURE_NBYTES], struct wh_signature *sig)
@@ -29,6 +29,7 @@ void wh_signature_decode(const uint8_t in[WH_SIGNATURE_NBYTES], struct wh_signat
     sig->coll = in[20];
     sig->dtype = in[21];
     sig->redop = in[22];
+    sig->algo = in[23];
 }
 
 void wh_msg_head_encode(const uint8_t sig[WH_SIGNATURE_NBYTES], const struct wh_msg_place *place,

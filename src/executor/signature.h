@@ -17,6 +17,7 @@
 
 enum {
     WH_SIGNATURE_NBYTES = 24,
+    WH_SIGNATURE_CALL_NBYTES = 23, /* without the algorithm: what the user called */
     WH_REDOP_PREMUL_SUM = WHORL_REDOP_COUNT, /* how a handle made by the user looks to others */
     WH_REDOP_NONE = 0xff,
 };
@@ -28,6 +29,7 @@ struct wh_signature {
     uint8_t coll;
     uint8_t dtype;
     uint8_t redop; /* a predefined reduction, WH_REDOP_PREMUL_SUM or WH_REDOP_NONE */
+    uint8_t algo;  /* a hash of the algorithm's name: ranks that run different ones find out */
 };
 
 /** Where in its operation a message belongs. */

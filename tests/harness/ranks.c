@@ -187,9 +187,23 @@ static void set_environment(const char *const *env)
     }
 }
 
+/* glibc gives the stacks of threads that a fork left behind to new threads, which then have the ids of
+ * threads that ThreadSanitizer takes to be alive. Stacks of another size are new ones. */
+static void use_new_stacks(void)
+{
+#ifdef __SANITIZE_THREAD__
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, (size_t)32 << 20);
+    pthread_setattr_default_np(&attr);
+    pthread_attr_destroy(&attr);
+#endif
+}
+
 static _Noreturn void process_main(const struct ranks_job *job, struct rank *ranks, int nthreads)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    use_new_stacks();
     set_environment(job->env);
     pthread_t threads[RANKS_MAX];
     for (int i = 1; i < nthreads; i++) {
@@ -244,24 +258,41 @@ static void start_job(struct running_job *run)
     }
 }
 
+static bool may_die(const struct running_job *run, int process)
+{
+    return process < 64 && (run->job->may_die >> process & 1) != 0;
+}
+
+/* Looks at one process; true if it has ended. */
+static bool process_ended(struct running_job *run, int p)
+{
+    pid_t ended = waitpid(run->pids[p], &run->statuses[p], WNOHANG);
+    cr_assert(ended >= 0 || errno == EINTR, "waitpid: %s", strerror(errno));
+    if (ended > 0 && run->statuses[p] != 0 && !may_die(run, p)) {
+        atomic_store(&run->shared->failed, 1);
+    }
+    return ended > 0;
+}
+
 static void await_job(struct running_job *run)
 {
     const char *limit = getenv("WHORL_TESTS_LIMIT_S");
     int limit_s = limit != NULL ? atoi(limit) : RANKS_LIMIT_S;
     int64_t limit_ms = rank_now_ms() + 1000 * (int64_t)limit_s * (1 + 2 * RANKS_SLOW_BUILD);
-    for (int p = 0; p < run->nprocesses; p++) {
-        pid_t ended = 0;
-        while (ended == 0 && !run->late[p]) {
-            ended = waitpid(run->pids[p], &run->statuses[p], WNOHANG);
-            cr_assert(ended >= 0 || errno == EINTR, "waitpid: %s", strerror(errno));
-            run->late[p] = ended == 0 && rank_now_ms() > limit_ms;
-            if (ended == 0) {
-                rank_nap();
+    bool ended[RANKS_MAX] = {false};
+    int nleft = run->nprocesses;
+    while (nleft > 0 && rank_now_ms() < limit_ms) {
+        rank_nap();
+        for (int p = 0; p < run->nprocesses; p++) {
+            if (!ended[p] && process_ended(run, p)) {
+                ended[p] = true;
+                nleft--;
             }
         }
     }
     for (int p = 0; p < run->nprocesses; p++) {
-        if (run->late[p]) {
+        run->late[p] = !ended[p];
+        if (!ended[p]) {
             kill(run->pids[p], SIGKILL);
             waitpid(run->pids[p], &run->statuses[p], 0);
         }
@@ -274,12 +305,11 @@ static void describe_rank(const struct running_job *run, int r, char *text, size
     const struct rank_report *report = &run->shared->reports[r];
     int p = r / run->nthreads;
     int status = run->statuses[p];
-    bool may_die = p < 64 && (run->job->may_die >> p & 1) != 0;
     if (atomic_load(&report->failed)) {
         snprintf(text, text_nbytes, "\n  rank %d: %s", r, report->text);
     } else if (run->late[p]) {
         snprintf(text, text_nbytes, "\n  rank %d did not end in time: it %s", r, report->where);
-    } else if (WIFSIGNALED(status) && !may_die) {
+    } else if (WIFSIGNALED(status) && !may_die(run, p)) {
         snprintf(text, text_nbytes, "\n  rank %d died of signal %d (%s): it %s", r,
                  WTERMSIG(status), strsignal(WTERMSIG(status)), report->where);
     } else if (WIFEXITED(status) && !atomic_load(&report->done)) {

@@ -52,6 +52,16 @@ static void set_geometry(struct wh_plan *plan)
     plan->last_chunk_nelems = wh_min_size(most, spread(rest, ways, plan->elem_nbytes));
 }
 
+/* Names of algorithms of one collective differ in it. */
+static uint8_t hash_name(const char *name)
+{
+    uint32_t hash = 0;
+    for (const char *c = name; *c != '\0'; c++) {
+        hash = hash * 31 + (uint8_t)*c;
+    }
+    return (uint8_t)(hash % 251);
+}
+
 whorl_result_t wh_run_start(struct wh_plan *plan, const struct wh_op *op)
 {
     assert(plan->nlanes_running == 0);
@@ -72,6 +82,7 @@ whorl_result_t wh_run_start(struct wh_plan *plan, const struct wh_op *op)
         .coll = (uint8_t)plan->sched->coll,
         .dtype = (uint8_t)op->dtype,
         .redop = op->redop,
+        .algo = hash_name(plan->sched->algo),
     };
     /* Both ends of a message between two ranks call it the same thing on the wire. */
     struct wh_signature told = plan->signature;
@@ -181,7 +192,7 @@ static whorl_result_t mismatch(const struct wh_plan *plan, uint32_t peer, const 
     char my_text[128], their_text[128];
     wh_signature_print(&plan->signature, my_text, sizeof(my_text));
     wh_signature_print(&theirs, their_text, sizeof(their_text));
-    if (memcmp(head, plan->encoded, WH_SIGNATURE_NBYTES) != 0) {
+    if (memcmp(head, plan->encoded, WH_SIGNATURE_CALL_NBYTES) != 0) {
         return wh_fail(WHORL_E_MISMATCH, WH_SUBSYS_COLL,
                        "rank %u called %s as operation %llu, but rank %u called %s as operation %llu",
                        plan->sched->rank, my_text, (unsigned long long)plan->signature.seq, peer,

@@ -206,7 +206,7 @@ Test(config_files, a_named_file_is_read_instead_of_that_in_home)
     struct wh_config config;
     cr_assert(load_from(&config, pairs, NULL) == WHORL_OK);
     cr_expect(config.nslots == 16);
-    cr_expect(config.spin == 2000);
+    cr_expect(config.spin == 100);
     cr_expect(config.nyields == 7);
     wh_config_fini(&config);
 }
@@ -324,7 +324,7 @@ Test(config_process, a_bad_setting_is_an_error_each_time)
     for (int i = 0; i < 2; i++) {
         wh_error_clear();
         cr_expect(wh_config_get(&config) == WHORL_E_CONFIG);
-        cr_expect_str_eq(wh_error_get(), "WHORL_SLOTS=99 is out of range: use 1 to 64");
+        cr_expect_str_eq(wh_error_get(), "WHORL_SLOTS=99 is out of range: use 2 to 64");
         cr_expect(config == NULL);
     }
 }

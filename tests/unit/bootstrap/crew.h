@@ -137,28 +137,37 @@ static inline void crew_sail(uint32_t nmates, void (*body)(struct mate *mate))
     crew_destroy(crew);
 }
 
-/*
- * For ranks that are processes: all are forked before the first begins. The root is a thread of the
- * parent, and an allocator (AddressSanitizer's) need not survive a fork while a thread is inside it.
- */
-static inline void gate_wait(const int pipe_fds[2])
-{
-    char byte;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    close(pipe_fds[1]);
-    (void)!read(pipe_fds[0], &byte, 1);
-    close(pipe_fds[0]);
-}
-
-static inline void gate_open(const int pipe_fds[2])
-{
-    close(pipe_fds[0]);
-    close(pipe_fds[1]);
-}
-
 static inline uint64_t crew_soon(void)
 {
     return wh_deadline_after_ms(CREW_TIMEOUT_MS);
+}
+
+/*
+ * Forks a process for every mate and lets all begin at once; each runs child, which does not return.
+ *
+ * An allocator, AddressSanitizer's for one, need not survive a fork while another thread is inside it.
+ * The root is a thread of the parent, so no rank begins before all are forked; Criterion has a thread
+ * that carries assertions, so there is none in between, and none in the children.
+ */
+static inline void crew_fork(struct crew *crew, pid_t pids_out[], void (*child)(struct mate *mate))
+{
+    int gate[2];
+    cr_assert_eq(pipe(gate), 0);
+    usleep(50 * 1000);
+    for (uint32_t i = 0; i < crew->nmates; i++) {
+        pids_out[i] = fork();
+        if (pids_out[i] == 0) {
+            char byte;
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            close(gate[1]);
+            (void)!read(gate[0], &byte, 1);
+            close(gate[0]);
+            child(&crew->mates[i]);
+            _exit(99);
+        }
+    }
+    close(gate[0]);
+    close(gate[1]);
 }
 
 /* Waits until on_failure() of mate has run; false if it never does. No assertion: Criterion's do not

@@ -39,23 +39,18 @@ static void meet_or_exit(struct mate *mate)
     }
 }
 
+static void be_a_process(struct mate *mate)
+{
+    mate_run(mate);
+    _exit(mate->rc == WHORL_OK ? 0 : 1);
+}
+
 Test(join, eight_processes_join)
 {
     enum { N = 8 };
     struct crew *crew = crew_create(N, meet_or_exit);
     pid_t pids[N];
-    int gate[2];
-    cr_assert_eq(pipe(gate), 0);
-    for (uint32_t i = 0; i < N; i++) {
-        pids[i] = fork();
-        cr_assert_geq(pids[i], 0);
-        if (pids[i] == 0) {
-            gate_wait(gate);
-            mate_run(&crew->mates[i]);
-            _exit(crew->mates[i].rc == WHORL_OK ? 0 : 1);
-        }
-    }
-    gate_open(gate);
+    crew_fork(crew, pids, be_a_process);
     for (uint32_t i = 0; i < N; i++) {
         int status;
         cr_assert_eq(waitpid(pids[i], &status, 0), pids[i]);

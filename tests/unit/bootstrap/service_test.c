@@ -20,43 +20,33 @@ struct report {
     char text[NRANKS][CREW_TEXT_NBYTES];
 };
 
-static void be_a_child(struct crew *crew, uint32_t rank, struct report *report)
+static struct report *report; /* shared */
+
+static void be_a_process(struct mate *mate)
 {
-    struct mate *mate = &crew->mates[rank];
     mate_join(mate);
     if (mate->rc != WHORL_OK) {
         _exit(1);
     }
     atomic_fetch_add(&report->njoined, 1);
-    if (rank == VICTIM) {
+    if (mate->rank == VICTIM) {
         for (;;) {
             pause();
         }
     }
     bool peer = mate_await_failure(mate) && mate->failure_rc == WHORL_E_PEER;
-    memcpy(report->text[rank], mate->failure, CREW_TEXT_NBYTES);
+    memcpy(report->text[mate->rank], mate->failure, CREW_TEXT_NBYTES);
     wh_boot_leave(mate->boot);
     _exit(peer ? 0 : 2);
 }
 
 Test(service, all_learn_which_rank_was_killed)
 {
-    struct report *report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE,
-                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     cr_assert_neq(report, MAP_FAILED);
     struct crew *crew = crew_create(NRANKS, NULL);
     pid_t pids[NRANKS];
-    int gate[2];
-    cr_assert_eq(pipe(gate), 0);
-    for (uint32_t rank = 0; rank < NRANKS; rank++) {
-        pids[rank] = fork();
-        cr_assert_geq(pids[rank], 0);
-        if (pids[rank] == 0) {
-            gate_wait(gate);
-            be_a_child(crew, rank, report);
-        }
-    }
-    gate_open(gate);
+    crew_fork(crew, pids, be_a_process);
     while (atomic_load(&report->njoined) < NRANKS) {
         usleep(1000);
     }
