@@ -169,19 +169,25 @@ static bool if_usable(const struct ifaddrs *entry, enum wh_family family, struct
     return !link_local;
 }
 
-/* Adds the addresses of one class and one family, up to naddrs_max. */
-static uint32_t if_add(const struct ifaddrs *list, const char *ifnames, enum if_class class,
-                       enum wh_family family, struct wh_addr *addrs, uint32_t naddrs,
-                       uint32_t naddrs_max)
+/* The list being made. */
+struct own {
+    const struct ifaddrs *list;
+    const char *ifnames;
+    struct wh_addr *addrs;
+    uint32_t naddrs;
+};
+
+/* Adds the addresses of one class and one family, up to naddrs_max in all. */
+static void own_add(struct own *own, enum if_class class, enum wh_family family,
+                    uint32_t naddrs_max)
 {
-    for (const struct ifaddrs *entry = list; entry != NULL; entry = entry->ifa_next) {
+    for (const struct ifaddrs *entry = own->list; entry != NULL; entry = entry->ifa_next) {
         struct wh_addr addr;
-        if (naddrs < naddrs_max && if_classify(entry) == class &&
-            wh_ifname_allows(ifnames, entry->ifa_name) && if_usable(entry, family, &addr)) {
-            addrs[naddrs++] = addr;
+        if (own->naddrs < naddrs_max && if_classify(entry) == class &&
+            wh_ifname_allows(own->ifnames, entry->ifa_name) && if_usable(entry, family, &addr)) {
+            own->addrs[own->naddrs++] = addr;
         }
     }
-    return naddrs;
 }
 
 /* "eth0, lo": what the user could have named. */
@@ -210,34 +216,35 @@ whorl_result_t wh_sock_own_addrs(const char *ifnames, enum wh_family family,
         return wh_fail_sys(WH_SUBSYS_BOOTSTRAP, "cannot list the network interfaces");
     }
 
-    uint32_t naddrs = 0;
+    struct own own = {.list = list, .ifnames = ifnames, .addrs = addrs_out};
     for (enum if_class class = 0; class < IF_LOOPBACK; class++) {
-        naddrs = if_add(list, ifnames, class, family == WH_FAMILY_V6 ? family : WH_FAMILY_V4,
-                        addrs_out, naddrs, naddrs_max - 1);
-        if (family == WH_FAMILY_ANY) {
-            naddrs = if_add(list, ifnames, class, WH_FAMILY_V6, addrs_out, naddrs, naddrs_max - 1);
+        if (family != WH_FAMILY_V6) {
+            own_add(&own, class, WH_FAMILY_V4, naddrs_max - 1);
+        }
+        if (family != WH_FAMILY_V4) {
+            own_add(&own, class, WH_FAMILY_V6, naddrs_max - 1);
         }
     }
 
     /* One loopback address is enough: both families reach the same processes. */
-    uint32_t nreal = naddrs;
+    const uint32_t nreal = own.naddrs;
     if (family != WH_FAMILY_V6) {
-        naddrs = if_add(list, ifnames, IF_LOOPBACK, WH_FAMILY_V4, addrs_out, naddrs, nreal + 1);
+        own_add(&own, IF_LOOPBACK, WH_FAMILY_V4, nreal + 1);
     }
     if (family != WH_FAMILY_V4) {
-        naddrs = if_add(list, ifnames, IF_LOOPBACK, WH_FAMILY_V6, addrs_out, naddrs, nreal + 1);
+        own_add(&own, IF_LOOPBACK, WH_FAMILY_V6, nreal + 1);
     }
 
     char names[IFNAMES_TEXT_NBYTES];
     if_print_names(list, names, sizeof(names));
     freeifaddrs(list);
-    if (naddrs == 0) {
+    if (own.naddrs == 0) {
         return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_BOOTSTRAP,
                        "no network interface is up that WHORL_SOCKET_IFNAME=%s and "
                        "WHORL_SOCKET_FAMILY allow; there are: %s",
                        ifnames, names);
     }
-    *naddrs_out = naddrs;
+    *naddrs_out = own.naddrs;
     return WHORL_OK;
 }
 

@@ -22,7 +22,11 @@
 
 #include <whorl/whorl.h>
 
-/** Makes an id with a random secret and starts its root in this process; see whorl_id_create(). */
+/**
+ * Makes an id with a random secret and starts its root in this process, on a free port; WHORL_ROOT
+ * plays no part. The root ends by itself when all ranks have joined or cannot any more; the one of an
+ * id that is never used ends with the process.
+ */
 WH_MUST_CHECK whorl_result_t wh_boot_id_create(whorl_id_t *id_out);
 
 /**
@@ -32,7 +36,8 @@ WH_MUST_CHECK whorl_result_t wh_boot_id_create(whorl_id_t *id_out);
 WH_MUST_CHECK whorl_result_t wh_boot_id_from_address(const char *address, const char *secret,
                                                      whorl_id_t *id_out);
 
-/** Starts the root of an id from wh_boot_id_from_address() in this process: rank 0 does. */
+/** Starts the root of an id from wh_boot_id_from_address() in this process: rank 0 does. The port is
+ *  free again when wh_boot_join() of a rank of this process returns successfully. */
 WH_MUST_CHECK whorl_result_t wh_boot_root_start(const whorl_id_t *id);
 
 /** Is id well-formed (magic, version, checksum)? */
@@ -47,7 +52,8 @@ struct wh_boot_join_args {
     uint64_t timeout_ms; /* for the whole join */
     /* Called once, from the service thread, when the job has failed: a rank died, left early or
      * called wh_boot_fail(). rc is WHORL_E_PEER or what the failing rank reported, text the whole
-     * story. May be NULL. */
+     * story. It can come before wh_boot_join() has returned. May call wh_boot_fail(), not
+     * wh_boot_leave(). May be NULL. */
     void (*on_failure)(void *ctx, whorl_result_t rc, const char *text);
     void *ctx;
 };
@@ -56,6 +62,8 @@ struct wh_boot_join_args {
  * Joins. Errors as whorl_comm_create(); "12 of 16 ranks joined; missing: 3, 7, 8, 15".
  *
  * Memory    *boot_out is given back with wh_boot_leave().
+ * Threads   One thread per rank, also when several ranks of a process join at the same time.
+ * Fork      In a child that is forked later the rank does not exist; wh_boot_leave() only frees.
  */
 WH_MUST_CHECK whorl_result_t wh_boot_join(const struct wh_boot_join_args *args,
                                           struct wh_boot **boot_out);
@@ -64,7 +72,8 @@ WH_MUST_CHECK whorl_result_t wh_boot_join(const struct wh_boot_join_args *args,
  * Every rank brings block_nbytes; blocks has nranks of them, this rank's already in place, and gets
  * all the others'. Collective. At most 64 KiB a block.
  *
- * Errors    WHORL_E_TIMEOUT, WHORL_E_PEER (a rank died or left), both reported.
+ * Errors    WHORL_E_TIMEOUT, WHORL_E_PEER (the job has failed, or a rank left; the text says who),
+ *           WHORL_E_MISMATCH (ranks brought different sizes), all reported.
  */
 WH_MUST_CHECK whorl_result_t wh_boot_allgather(struct wh_boot *boot, void *blocks,
                                                size_t block_nbytes, uint64_t deadline_ns);
@@ -85,7 +94,8 @@ void wh_boot_set_nops(struct wh_boot *boot, uint64_t nops);
 /**
  * Leaves in good order and frees boot: peers are told how many operations this rank has started, and
  * a peer that starts more fails with an error that names this rank. on_failure() is not running and
- * not called any more when it returns. Takes NULL. Does not wait for peers.
+ * not called any more when it returns. Takes NULL. Waits for no peer, but up to 1 s for the kernel
+ * to take the last bytes.
  */
 void wh_boot_leave(struct wh_boot *boot);
 

@@ -53,7 +53,7 @@ Test(knobs, a_refusal_says_what_is_accepted)
          "is not a size: use bytes with an optional K, M or G (4K to 1G)"},
         {"WHORL_BUFFSIZE", "4095", "is out of range: use 4K to 1G"},
         {"WHORL_BUFFSIZE", "1.1G", "is out of range: use 4K to 1G"},
-        {"WHORL_SLOTS", "many", "is not a number: use a whole number (1 to 64)"},
+        {"WHORL_SLOTS", "many", "is not a number: use a whole number (2 to 64)"},
         {"WHORL_SLOTS", "0", "is out of range: use 2 to 64"},
         {"WHORL_INIT_TIMEOUT", "2m",
          "is not a duration: use milliseconds, or a number with ms, s, min or h (1ms to 24h)"},

@@ -104,6 +104,7 @@ Test(root, a_rank_of_another_job_learns_so_and_the_job_goes_on)
     cr_assert_eq(others->mates[0].rc, WHORL_E_TRUST);
     cr_assert_not_null(strstr(others->mates[0].error, "does not know this job's secret"), "%s",
                        others->mates[0].error);
+    crew_destroy(others);
     crew_start(crew);
     crew_expect_success(crew);
 }

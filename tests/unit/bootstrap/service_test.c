@@ -15,8 +15,6 @@ enum { NRANKS = 6, VICTIM = 3 };
 /* What a child sees, for the parent to read. */
 struct report {
     _Atomic uint32_t njoined;
-    pid_t victim;
-    whorl_result_t rc;
     char text[NRANKS][CREW_TEXT_NBYTES];
 };
 
