@@ -4,7 +4,7 @@
 # usage: install_deps.sh [build|test|all]
 #   build  compiler, CMake, Ninja, OpenSSL                          what `make` and `make demo` need
 #   test   and Criterion, a C++ compiler, Python                    what `make check` needs
-#   all    and Open MPI (optional)                                  what .ci/run uses
+#   all    and Open MPI, clang's libFuzzer (optional)               what .ci/run uses
 # What is missing and cannot be had from the distribution's packages is named; only the first group
 # is an error, the tests that need the others are skipped with a reason.
 set -u
@@ -29,6 +29,11 @@ need() {
 # has_module NAME: pkg-config knows the library; false also where pkg-config itself is missing.
 has_module() {
     pkg-config --exists "$1"
+}
+
+# has_libfuzzer: clang can link a fuzzer.
+has_libfuzzer() {
+    ls /usr/lib/llvm-*/lib/clang/*/lib/linux /usr/lib*/clang/*/lib/* | grep -q libclang_rt.fuzzer
 }
 
 run_as_root() {
@@ -82,6 +87,8 @@ fi
 if [ "$level" = all ]; then
     need optional openmpi-bin openmpi command -v mpirun
     need optional libopenmpi-dev openmpi-devel command -v mpicc
+    need optional clang clang command -v clang
+    need optional libclang-rt-dev compiler-rt has_libfuzzer
 fi
 
 # shellcheck disable=SC2086

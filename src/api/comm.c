@@ -1,16 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Communicators of whorl.h: check, then call the layer below. */
 #include <stdio.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/argcheck.h"
 #include "api/group.h"
 #include "base/log.h"
+#include "base/random.h"
+
+/* An id whose ranks meet at an address that the user chose; its secret is random all the same. */
+static whorl_result_t id_at(const char *root, whorl_id_t *id_out)
+{
+    uint8_t random[16];
+    whorl_result_t rc = wh_random(random, sizeof(random));
+    if (rc != WHORL_OK) {
+        return rc;
+    }
+    char secret[2 * sizeof(random) + 1];
+    for (size_t i = 0; i < sizeof(random); i++) {
+        snprintf(secret + 2 * i, 3, "%02x", random[i]);
+    }
+    whorl_id_t id;
+    rc = wh_boot_id_from_address(root, secret, &id);
+    explicit_bzero(secret, sizeof(secret));
+    explicit_bzero(random, sizeof(random));
+    if (rc == WHORL_OK) {
+        rc = wh_boot_root_start(&id);
+    }
+    if (rc == WHORL_OK) {
+        *id_out = id;
+    }
+    return rc;
+}
 
 WHORL_API whorl_result_t whorl_id_create(whorl_id_t *id_out)
 {
+    const struct wh_config *config;
     whorl_result_t rc = wh_check_pointer("whorl_id_create", "id_out", id_out);
-    return rc == WHORL_OK ? wh_boot_id_create(id_out) : rc;
+    if (rc == WHORL_OK) {
+        rc = wh_config_get(&config);
+    }
+    if (rc != WHORL_OK) {
+        return rc;
+    }
+    return config->root[0] != '\0' ? id_at(config->root, id_out) : wh_boot_id_create(id_out);
 }
 
 WHORL_API whorl_result_t whorl_comm_create(int nranks, int rank, const whorl_id_t *id,

@@ -358,6 +358,12 @@ static int recv_fd(int sock)
     int fd = -1;
 
     ssize_t nbytes = recvmsg(sock, &message, MSG_CMSG_CLOEXEC);
+    if (nbytes == 0) {
+        /* The kernel looks at the queue first and at the shutdown later: a message sent just before the
+         * close may be there now. */
+        message.msg_controllen = sizeof(control.bytes);
+        nbytes = recvmsg(sock, &message, MSG_CMSG_CLOEXEC);
+    }
     if (nbytes < 0) {
         return -1;
     }

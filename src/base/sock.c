@@ -429,6 +429,9 @@ int wh_sock_connect(const struct wh_addr *addr)
     }
 
     tune(fd);
+    /* Once closed, it must not keep a listener from its port, which is one of those that anyone gets. */
+    int reuse = 1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
     if (connect(fd, (struct sockaddr *)&sa, sa_nbytes) != 0 && errno != EINPROGRESS) {
         int error = errno;
         close(fd);

@@ -365,6 +365,10 @@ static void accept_guests(struct root *root)
         int fd = wh_sock_accept(root->listener, &peer);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+                wh_log(WH_LOG_WARN, WH_SUBSYS_BOOTSTRAP,
+                       "the root cannot take another connection: %s; raise the limit of open files "
+                       "(ulimit -n)",
+                       strerror(errno));
                 root->accept_at_ns = wh_deadline_after_ms(PAUSE_MS);
             }
             return;

@@ -34,7 +34,7 @@ enum {
 };
 
 /** What every rank knows of every other. */
-struct wh_member {
+struct wh_comm_member {
     uint64_t host_key;
     uint64_t process_key;
     uint32_t pid;
@@ -63,7 +63,7 @@ struct whorl_comm {
     char name[WH_COMM_NAME_NBYTES];
     uint64_t timeout_ms; /* of an operation; 0: none */
     uint64_t init_timeout_ms;
-    struct wh_member *members; /* nranks */
+    struct wh_comm_member *members; /* nranks */
     struct wh_patience patience;
     struct wh_fabric fabric;
     struct wh_algo_mask algos;

@@ -42,21 +42,21 @@ static whorl_result_t configure(struct whorl_comm *comm, const struct wh_comm_ar
 
 static whorl_result_t exchange_members(struct whorl_comm *comm, uint64_t deadline_ns)
 {
-    uint8_t *blocks = calloc(comm->nranks, WH_MEMBER_NBYTES);
+    uint8_t *blocks = calloc(comm->nranks, WH_COMM_MEMBER_NBYTES);
     if (blocks == NULL) {
         return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for %u members", comm->nranks);
     }
-    wh_comm_member_encode(&comm->members[comm->rank], blocks + (size_t)comm->rank * WH_MEMBER_NBYTES);
-    whorl_result_t rc = wh_boot_allgather(comm->boot, blocks, WH_MEMBER_NBYTES, deadline_ns);
+    wh_comm_member_encode(&comm->members[comm->rank], blocks + (size_t)comm->rank * WH_COMM_MEMBER_NBYTES);
+    whorl_result_t rc = wh_boot_allgather(comm->boot, blocks, WH_COMM_MEMBER_NBYTES, deadline_ns);
     for (uint32_t r = 0; rc == WHORL_OK && r < comm->nranks; r++) {
-        wh_comm_member_decode(blocks + (size_t)r * WH_MEMBER_NBYTES, &comm->members[r]);
+        wh_comm_member_decode(blocks + (size_t)r * WH_COMM_MEMBER_NBYTES, &comm->members[r]);
     }
     free(blocks);
     return rc;
 }
 
 /* Ranks of the host of `member` that share its cores, itself included. */
-static uint32_t count_sharers(const struct whorl_comm *comm, const struct wh_member *member)
+static uint32_t count_sharers(const struct whorl_comm *comm, const struct wh_comm_member *member)
 {
     uint32_t n = 0;
     for (uint32_t r = 0; r < comm->nranks; r++) {
@@ -71,7 +71,7 @@ static void set_policy(struct whorl_comm *comm, const struct wh_config *config)
 {
     uint32_t crowd = 1;
     for (uint32_t r = 0; r < comm->nranks; r++) {
-        const struct wh_member *member = &comm->members[r];
+        const struct wh_comm_member *member = &comm->members[r];
         uint32_t ncpus = member->ncpus > 0 ? member->ncpus : 1;
         uint32_t here = (uint32_t)wh_div_up(count_sharers(comm, member), ncpus);
         crowd = here > crowd ? here : crowd;

@@ -62,7 +62,7 @@ whorl_result_t wh_comm_failure(struct whorl_comm *comm)
 
 void wh_comm_abort(struct whorl_comm *comm)
 {
-    const struct wh_member *me = &comm->members[comm->rank];
+    const struct wh_comm_member *me = &comm->members[comm->rank];
     char text[256];
     snprintf(text, sizeof(text), "rank %u (host %s, pid %u) aborted the communicator", comm->rank,
              me->host, me->pid);

@@ -12,7 +12,7 @@
 #include "base/random.h"
 #include "base/shmem.h"
 
-static_assert(WH_MEMBER_NBYTES == 32 + WH_HOST_NAME_NBYTES, "layout of a member");
+static_assert(WH_COMM_MEMBER_NBYTES == 32 + WH_HOST_NAME_NBYTES, "layout of a member");
 
 /* Tells processes apart, also across pid namespaces; a child of fork is another process. */
 static whorl_result_t process_key(uint64_t *key_out)
@@ -32,9 +32,9 @@ static whorl_result_t process_key(uint64_t *key_out)
     return rc;
 }
 
-whorl_result_t wh_comm_member_self(struct wh_member *member_out)
+whorl_result_t wh_comm_member_self(struct wh_comm_member *member_out)
 {
-    *member_out = (struct wh_member){
+    *member_out = (struct wh_comm_member){
         .host_key = wh_shmem_host_key(),
         .pid = (uint32_t)getpid(),
         .ncpus = wh_usable_cpus(),
@@ -44,7 +44,7 @@ whorl_result_t wh_comm_member_self(struct wh_member *member_out)
     return process_key(&member_out->process_key);
 }
 
-void wh_comm_member_encode(const struct wh_member *member, uint8_t out[WH_MEMBER_NBYTES])
+void wh_comm_member_encode(const struct wh_comm_member *member, uint8_t out[WH_COMM_MEMBER_NBYTES])
 {
     wh_put_le64(out + 0, member->host_key);
     wh_put_le64(out + 8, member->process_key);
@@ -54,7 +54,7 @@ void wh_comm_member_encode(const struct wh_member *member, uint8_t out[WH_MEMBER
     memcpy(out + 32, member->host, WH_HOST_NAME_NBYTES);
 }
 
-void wh_comm_member_decode(const uint8_t in[WH_MEMBER_NBYTES], struct wh_member *member)
+void wh_comm_member_decode(const uint8_t in[WH_COMM_MEMBER_NBYTES], struct wh_comm_member *member)
 {
     member->host_key = wh_get_le64(in + 0);
     member->process_key = wh_get_le64(in + 8);

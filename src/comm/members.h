@@ -5,15 +5,15 @@
 
 #include "comm/comm.h"
 
-enum { WH_MEMBER_NBYTES = 96 };
+enum { WH_COMM_MEMBER_NBYTES = 96 };
 
 /** This process as a member: host, pid, keys, usable cores. */
-WH_MUST_CHECK whorl_result_t wh_comm_member_self(struct wh_member *member_out);
+WH_MUST_CHECK whorl_result_t wh_comm_member_self(struct wh_comm_member *member_out);
 
 /** Fixed size, little endian. */
-void wh_comm_member_encode(const struct wh_member *member, uint8_t out[WH_MEMBER_NBYTES]);
+void wh_comm_member_encode(const struct wh_comm_member *member, uint8_t out[WH_COMM_MEMBER_NBYTES]);
 
 /** Bytes from a peer: the host name comes out terminated and printable. */
-void wh_comm_member_decode(const uint8_t in[WH_MEMBER_NBYTES], struct wh_member *member);
+void wh_comm_member_decode(const uint8_t in[WH_COMM_MEMBER_NBYTES], struct wh_comm_member *member);
 
 #endif

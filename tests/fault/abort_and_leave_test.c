@@ -28,8 +28,9 @@ static void wait_and_be_freed(struct rank *rank)
     pthread_t thread;
     if (rank->rank == 1) {
         rank_meet(rank);
-        whorl_result_t rc = whorl_barrier(rank->comm, NULL);
-        RANK_CHECK(rank, rc == WHORL_E_PEER, "%d: %s", rc, whorl_last_error(NULL));
+        whorl_result_t rc = rank_await_failure(rank);
+        RANK_CHECK(rank, rc == WHORL_E_PEER, "%d: %s", rc, whorl_last_error(rank->comm));
+        RANK_EXPECT(rank, WHORL_E_PEER, whorl_barrier(rank->comm, NULL));
         RANK_TEXT(rank, whorl_last_error(rank->comm), "rank 0");
         RANK_TEXT(rank, whorl_last_error(rank->comm), "abort");
         return;
@@ -145,10 +146,11 @@ Test(leaving, after_the_last_call_disturbs_nobody)
     ranks_run(&(struct ranks_job){.nthreads = 3, .run = leave_in_good_order});
 }
 
-/* Leaving without destroy: the process ends, which is no death of a working rank's peer to guess at. */
+/* A process that ends without destroying its communicator. */
 static void end_without_destroy(struct rank *rank)
 {
     RANK_OK(rank, whorl_barrier(rank->comm, NULL));
+    rank_meet(rank); /* rank 0 is through its barrier */
     if (rank->rank == 1) {
         rank->comm = NULL; /* the harness ends the process */
         return;

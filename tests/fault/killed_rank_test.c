@@ -218,11 +218,7 @@ static void die_between_calls(struct rank *rank)
         atomic_store(rank_cell(rank, CELL_KILLED_AT_MS), rank_now_ms());
         kill(getpid(), SIGKILL);
     }
-    whorl_result_t error = WHORL_OK;
-    while (error == WHORL_OK) {
-        rank_nap();
-        RANK_OK(rank, whorl_comm_async_error(rank->comm, &error));
-    }
+    rank_await_failure(rank);
     whorl_result_t rc = whorl_barrier(rank->comm, NULL);
     expect_death_noticed(rank, rc, 1);
 }

@@ -11,11 +11,9 @@ static void wait_for_one_who_never_calls(struct rank *rank)
     const struct coll_case *c = rank->arg;
     if (rank->rank == 1) {
         rank_meet(rank);
-        whorl_result_t rc = WHORL_OK;
-        while (rc == WHORL_OK) { /* what rank 0 sent before it gave up may still make a barrier */
-            rc = whorl_barrier(rank->comm, NULL);
-        }
+        whorl_result_t rc = rank_await_failure(rank);
         RANK_CHECK(rank, rc == WHORL_E_TIMEOUT || rc == WHORL_E_PEER, "%d", rc);
+        RANK_EXPECT(rank, rc, whorl_barrier(rank->comm, NULL));
         RANK_TEXT(rank, whorl_last_error(rank->comm), "did not finish");
         return;
     }

@@ -158,6 +158,16 @@ void rank_wait_cell(struct rank *rank, int index, int64_t value)
     }
 }
 
+whorl_result_t rank_await_failure(struct rank *rank)
+{
+    whorl_result_t error = WHORL_OK;
+    while (error == WHORL_OK) {
+        give_up_after_others(rank);
+        RANK_OK(rank, whorl_comm_async_error(rank->comm, &error));
+    }
+    return error;
+}
+
 static void *rank_main(void *arg)
 {
     struct rank *rank = arg;

@@ -74,6 +74,9 @@ void rank_wait_cell(struct rank *rank, int index, int64_t value);
 /** Says what this rank is doing, for the message if it does not end. */
 void rank_at(struct rank *rank, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/** Waits until rank->comm has failed, without a call that could fail itself; returns with what. */
+whorl_result_t rank_await_failure(struct rank *rank);
+
 /** A millisecond's nap, for loops that wait for something outside the library. */
 void rank_nap(void);
 

@@ -157,7 +157,7 @@ static void fail_in_stream(struct rank *rank)
     RANK_OK(rank, whorl_stream_create(&stream));
     RANK_OK(rank, whorl_all_reduce(&value, &value, 1, WHORL_INT32, WHORL_SUM, rank->comm, stream));
     RANK_OK(rank, whorl_stream_synchronize(stream));
-    RANK_OK(rank, whorl_barrier(rank->comm, NULL));
+    rank_meet(rank);
     if (rank->rank == 0) {
         RANK_OK(rank,
                 whorl_all_reduce(&value, &value, 1, WHORL_INT32, WHORL_SUM, rank->comm, stream));

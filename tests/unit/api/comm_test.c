@@ -68,6 +68,19 @@ Test(comm, a_launcher_makes_a_communicator, .timeout = 60)
     whorl_comm_destroy(comm);
 }
 
+Test(comm, an_id_is_made_where_the_user_says, .timeout = 60)
+{
+    setenv("WHORL_ROOT", "127.0.0.1:29618", 1);
+    whorl_id_t first, second;
+    cr_assert_eq(whorl_id_create(&first), WHORL_OK, "%s", whorl_last_error(NULL));
+    /* The port is taken now, which shows that it is the one. */
+    cr_expect_eq(whorl_id_create(&second), WHORL_E_SYS);
+    cr_expect_not_null(strstr(whorl_last_error(NULL), "29618"), "%s", whorl_last_error(NULL));
+    whorl_comm_t comm;
+    cr_assert_eq(whorl_comm_create(1, 0, &first, NULL, &comm), WHORL_OK);
+    cr_expect_eq(whorl_comm_destroy(comm), WHORL_OK);
+}
+
 Test(comm, without_a_launcher_there_is_none)
 {
     static const char *const names[] = {"WHORL_RANK", "RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK",

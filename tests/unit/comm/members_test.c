@@ -10,7 +10,7 @@
 
 Test(members, bytes_give_back_what_went_in)
 {
-    struct wh_member in = {
+    struct wh_comm_member in = {
         .host_key = UINT64_C(0x1122334455667788),
         .process_key = UINT64_MAX,
         .pid = 4194304,
@@ -18,8 +18,8 @@ Test(members, bytes_give_back_what_went_in)
         .cpus_key = UINT64_C(0x99aabbccddeeff00),
         .host = "node-7.example",
     };
-    struct wh_member out;
-    uint8_t bytes[WH_MEMBER_NBYTES];
+    struct wh_comm_member out;
+    uint8_t bytes[WH_COMM_MEMBER_NBYTES];
     wh_comm_member_encode(&in, bytes);
     wh_comm_member_decode(bytes, &out);
     cr_expect_eq(out.host_key, in.host_key);
@@ -33,8 +33,8 @@ Test(members, bytes_give_back_what_went_in)
 Test(members, a_host_name_of_any_bytes_ends_and_can_be_printed)
 {
     for (int fill = 0; fill < 256; fill++) {
-        uint8_t bytes[WH_MEMBER_NBYTES];
-        struct wh_member member;
+        uint8_t bytes[WH_COMM_MEMBER_NBYTES];
+        struct wh_comm_member member;
         memset(bytes, fill, sizeof(bytes));
         memset(&member, 'x', sizeof(member));
         wh_comm_member_decode(bytes, &member);
@@ -49,7 +49,7 @@ Test(members, a_host_name_of_any_bytes_ends_and_can_be_printed)
 
 Test(members, self_is_this_process)
 {
-    struct wh_member a, b;
+    struct wh_comm_member a, b;
     memset(&a, 0xff, sizeof(a));
     cr_assert_eq(wh_comm_member_self(&a), WHORL_OK);
     cr_assert_eq(wh_comm_member_self(&b), WHORL_OK);
@@ -65,12 +65,12 @@ Test(members, self_is_this_process)
 
 Test(members, a_child_is_another_process)
 {
-    struct wh_member mine;
+    struct wh_comm_member mine;
     cr_assert_eq(wh_comm_member_self(&mine), WHORL_OK);
     pid_t child = fork();
     cr_assert_geq(child, 0);
     if (child == 0) {
-        struct wh_member its;
+        struct wh_comm_member its;
         bool ok = wh_comm_member_self(&its) == WHORL_OK && its.process_key != mine.process_key &&
                   its.host_key == mine.host_key;
         _exit(ok ? 0 : 1);
