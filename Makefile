@@ -12,7 +12,7 @@ NCPUS := $(shell nproc 2>/dev/null || echo 2)
 NRANKS ?= $(shell n=$(NCPUS); [ $$n -lt 2 ] && n=2; [ $$n -gt 4 ] && n=4; echo $$n)
 DEMO := $(BUILD)/perf-tests/all_reduce_perf -b 8 -e 16M -f 4 -P $(NRANKS)
 
-.PHONY: all build demo check deps asan ubsan tsan clean install docs format help
+.PHONY: all build demo check deps asan ubsan tsan clean install peers docs format help
 
 all: build
 
@@ -42,6 +42,9 @@ asan ubsan tsan:
 install: build
 	@cmake --install $(BUILD) $(if $(PREFIX),--prefix $(PREFIX))
 
+peers: build
+	@python3 perf-tests/peers/compare.py $(BUILD) -P $(NRANKS)
+
 docs: build
 	@mkdir -p docs/reference
 	@for page in config results log algorithms; do \
@@ -60,6 +63,7 @@ help:
 	@echo "make deps       install everything, optional packages too (apt or dnf)"
 	@echo "make asan       build with AddressSanitizer and run the tests; also: ubsan, tsan"
 	@echo "make install    install the release build; PREFIX=/where/to"
+	@echo "make peers      AllReduce against the MPI that is installed, in turns, as ratios"
 	@echo "make docs       write docs/reference/ from the library's tables"
 	@echo "make format     clang-format every tracked C file"
 	@echo "make clean      remove build/"

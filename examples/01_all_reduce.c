@@ -4,10 +4,10 @@
  *
  *     RANK=0 WORLD_SIZE=2 ./01_all_reduce & RANK=1 WORLD_SIZE=2 ./01_all_reduce
  */
+#include <whorl/whorl.h>
+
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <whorl/whorl.h>
 
 static void check(whorl_result_t rc, whorl_comm_t comm)
 {

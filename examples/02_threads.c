@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Four ranks as threads of one process: each brings a block, all get all blocks. */
+#include <whorl/whorl.h>
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <whorl/whorl.h>
 
 enum { NRANKS = 4 };
 

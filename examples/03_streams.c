@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One thread drives two ranks: a group starts both sides, a stream runs them beside the caller. */
+#include <whorl/whorl.h>
+
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <whorl/whorl.h>
 
 static void check(whorl_result_t rc)
 {
@@ -28,7 +28,8 @@ int main(void)
 
     check(whorl_group_start());
     for (int r = 0; r < 2; r++) {
-        check(whorl_all_reduce(data[r], data[r], NELEMS, WHORL_FLOAT64, WHORL_SUM, comms[r], stream));
+        check(
+            whorl_all_reduce(data[r], data[r], NELEMS, WHORL_FLOAT64, WHORL_SUM, comms[r], stream));
     }
     check(whorl_group_end());
     printf("queued; this thread is free\n");

@@ -15,20 +15,20 @@
 #ifndef PERF_H
 #define PERF_H
 
+#include <whorl/whorl.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include <whorl/whorl.h>
-
 /** Exit statuses of the programs; the numbers are those of nccl-tests. */
 enum perf_status {
     PERF_OK = 0,
-    PERF_E_INTERNAL = 1,    /**< the harness itself failed: no memory, no thread, no process */
-    PERF_E_WHORL = 3,       /**< a call of the library failed */
-    PERF_E_TIMEOUT = 4,     /**< -T ran out */
-    PERF_E_WRONG = 7,       /**< wrong results, or less bandwidth than asked for */
-    PERF_E_USAGE = 255      /**< bad command line or environment */
+    PERF_E_INTERNAL = 1, /**< the harness itself failed: no memory, no thread, no process */
+    PERF_E_WHORL = 3,    /**< a call of the library failed */
+    PERF_E_TIMEOUT = 4,  /**< -T ran out */
+    PERF_E_WRONG = 7,    /**< wrong results, or less bandwidth than asked for */
+    PERF_E_USAGE = 255   /**< bad command line or environment */
 };
 
 /** Element counts of one call on one rank. */
@@ -69,10 +69,10 @@ struct perf_call {
 
 /** One collective. All functions are pure but run(). */
 struct perf_coll {
-    const char *title; /**< for the table: "AllReduce" */
-    const char *name;  /**< for benchmark names: "all_reduce" */
-    bool reduces;      /**< takes a reduction */
-    bool rooted;       /**< takes a root */
+    const char *title;    /**< for the table: "AllReduce" */
+    const char *name;     /**< for benchmark names: "all_reduce" */
+    bool reduces;         /**< takes a reduction */
+    bool rooted;          /**< takes a root */
     bool checks_in_place; /**< false: in place has no defined result, #wrong is N/A */
 
     /** Counts for a size of nelems elements on nranks ranks. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Criterion's own process, which starts one worker per test and runs none itself, now and then leaves
- * a few bytes behind at its end. Leaks are looked for in the workers, where the library runs.
+ * Criterion's own process, which starts one worker per test and runs none itself, now and then
+ * leaves a few bytes behind at its end. Leaks are looked for in the workers, where the library
+ * runs.
  */
 #include <stdlib.h>
 
-int __lsan_is_turned_off(void);
+__attribute__((visibility("default"))) int __lsan_is_turned_off(void);
 
 int __lsan_is_turned_off(void)
 {

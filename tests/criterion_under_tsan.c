@@ -20,9 +20,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define SHADOW_FIRST 0x200000000000u
+#define SHADOW_FIRST  0x200000000000u
 #define PROGRAM_FIRST 0x7e8000000000u
-#define OFFSET_MASK 0x3fffffffffu
+#define OFFSET_MASK   0x3fffffffffu
 
 /* ThreadSanitizer's own wrapper of mmap64(), which keeps its books. */
 void *__interceptor_mmap64(void *addr, size_t nbytes, int prot, int flags, int fd, off64_t offset);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes the reference pages of docs/reference/ from the library's own tables. `make docs` runs it, and
- * a test fails when a page that is checked in differs from what this prints.
+ * Writes the reference pages of docs/reference/ from the library's own tables. `make docs` runs it,
+ * and a test fails when a page that is checked in differs from what this prints.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "algorithms/algo.h"
 #include "base/config.h"
 #include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static int print_config(void)
 {
@@ -26,7 +26,8 @@ static int print_config(void)
 
 static int print_results(void)
 {
-    printf("# Result codes\n\nGenerated from `include/whorl/result.def` by `make docs`. The whole story "
+    printf("# Result codes\n\nGenerated from `include/whorl/result.def` by `make docs`. The whole "
+           "story "
            "of a failure is `whorl_last_error()`.\n\n| name | value | meaning |\n|---|---|---|\n");
 #define RESULT(name, value, text) printf("| `WHORL_%s` | %d | %s |\n", #name, value, text);
 #include <whorl/result.def>
@@ -36,8 +37,9 @@ static int print_results(void)
 
 static int print_log(void)
 {
-    printf("# Subsystems of the log\n\nGenerated from `src/base/subsys.def` by `make docs`; words for "
-           "`WHORL_DEBUG_SUBSYS`.\n\n| name | about |\n|---|---|\n");
+    printf(
+        "# Subsystems of the log\n\nGenerated from `src/base/subsys.def` by `make docs`; words for "
+        "`WHORL_DEBUG_SUBSYS`.\n\n| name | about |\n|---|---|\n");
 #define SUBSYS(name, bit, help) printf("| `%s` | %s |\n", #name, help);
 #include "base/subsys.def"
 #undef SUBSYS
@@ -46,8 +48,10 @@ static int print_log(void)
 
 static int print_algorithms(void)
 {
-    printf("# Algorithms\n\nGenerated from the registry of `src/algorithms/` by `make docs`. Names are what "
-           "`WHORL_ALGO` takes. Messages and steps are those of one pass of the busiest of 8 ranks, the "
+    printf("# Algorithms\n\nGenerated from the registry of `src/algorithms/` by `make docs`. Names "
+           "are what "
+           "`WHORL_ALGO` takes. Messages and steps are those of one pass of the busiest of 8 "
+           "ranks, the "
            "message that every schedule carries to its neighbour for checking calls included.\n\n"
            "| collective | name | lanes | steps | messages sent |\n|---|---|---|---|---|\n");
     for (size_t i = 0; i < wh_nalgos; i++) {
@@ -67,8 +71,8 @@ static int print_algorithms(void)
             nsends = sends > nsends ? sends : nsends;
             wh_sched_destroy(sched);
         }
-        printf("| %s | `%s` | %u | %u | %u |\n", wh_coll_str(wh_algos[i]->coll), wh_algos[i]->name, nlanes,
-               nsteps, nsends);
+        printf("| %s | `%s` | %u | %u | %u |\n", wh_coll_str(wh_algos[i]->coll), wh_algos[i]->name,
+               nlanes, nsteps, nsends);
     }
     return 0;
 }

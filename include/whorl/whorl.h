@@ -15,7 +15,9 @@
  * Threads   Different communicators are independent. On one communicator one call at a time, but
  *           whorl_comm_abort(), whorl_comm_async_error(), whorl_comm_rank() and whorl_comm_size()
  *           may come from any thread at any time, also while another call waits.
- * Waiting   Every wait ends: by success, by a deadline or by an abort.
+ * Processes A child made by fork() must not use communicators of its parent; it can make its own.
+ * Waiting   Every wait ends: by success, by a deadline or by an abort. (WHORL_TIMEOUT=0 takes the
+ *           deadlines of operations away.)
  * Memory    Buffers stay the caller's. They must stay valid until the call has returned, or, with a
  *           stream, until the stream has passed the call.
  * Units     count is in elements, never in bytes. A count of 0 is allowed and moves nothing.
@@ -26,10 +28,10 @@
 #ifndef WHORL_WHORL_H
 #define WHORL_WHORL_H
 
+#include <whorl/version.h>
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include <whorl/version.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -58,8 +60,8 @@ typedef enum whorl_dtype {
  *
  * 8-bit and 16-bit floats are combined in float32 and rounded to nearest even after every
  * combination. MIN and MAX propagate NaN: if any rank has a NaN, the result is a NaN. AVG is the
- * sum divided by the number of ranks; on integers the quotient is truncated towards zero. Integer
- * sums and products wrap.
+ * sum divided by the number of ranks; the sum is formed in dtype first and must fit in it; on
+ * integers the quotient is truncated towards zero. Integer sums and products wrap.
  */
 typedef int32_t whorl_redop_t;
 enum {
@@ -95,7 +97,10 @@ typedef struct whorl_options {
     uint32_t timeout_ms;      /**< an operation fails after this; WHORL_TIMEOUT when 0 */
     const char *name;         /**< shown in logs and errors; copied; may be NULL */
 } whorl_options_t;
-#define WHORL_OPTIONS_INIT {sizeof(whorl_options_t), 0, 0, NULL}
+#define WHORL_OPTIONS_INIT                  \
+    {                                       \
+        sizeof(whorl_options_t), 0, 0, NULL \
+    }
 
 /* ---- results, versions ---------------------------------------------------------------------- */
 
@@ -129,7 +134,7 @@ WHORL_API const char *whorl_redop_str(whorl_redop_t op);
  * Makes the id of a new communicator and starts listening for its ranks in this process.
  *
  * The process must live until every rank has joined. One rank calls this and sends the id to all.
- * Listens on the addresses that WHORL_SOCKET_IFNAME allows, or where WHORL_ROOT says.
+ * The id names the addresses that WHORL_SOCKET_IFNAME allows, or the one of WHORL_ROOT.
  *
  * Errors    WHORL_E_ARG if id_out is NULL, WHORL_E_SYS if no socket could be opened.
  */
@@ -140,7 +145,7 @@ WHORL_API whorl_result_t whorl_id_create(whorl_id_t *id_out);
  * several ranks may be made by one thread, and comm_out is then written by whorl_group_end().
  *
  * Memory    options may be NULL. The communicator is given back with whorl_comm_destroy().
- * Blocking  Until all ranks have joined, at most init_timeout_ms.
+ * Blocking  Until all ranks have joined, at most init_timeout_ms and some seconds for connecting.
  * Errors    WHORL_E_ARG      nranks < 1, rank outside 0..nranks-1, a NULL, a malformed id
  *           WHORL_E_TIMEOUT  some ranks never came; whorl_last_error() lists them
  *           WHORL_E_TRUST    the root could not prove that it knows the job's secret
@@ -177,8 +182,8 @@ WHORL_API whorl_result_t whorl_comm_create_local(int nranks, const whorl_options
 
 /**
  * Splits comm: ranks with the same color get a communicator together, ordered by (key, old rank).
- * A collective call. With WHORL_SPLIT_NOCOLOR *new_comm_out becomes NULL. Inside a group several ranks may
- * be split by one thread, and new_comm_out is then written by whorl_group_end().
+ * A collective call. With WHORL_SPLIT_NOCOLOR *new_comm_out becomes NULL. Inside a group several
+ * ranks may be split by one thread, and new_comm_out is then written by whorl_group_end().
  *
  * Errors    WHORL_E_ARG if color is negative and not WHORL_SPLIT_NOCOLOR.
  */
@@ -193,7 +198,8 @@ WHORL_API whorl_result_t whorl_comm_split(whorl_comm_t comm, int color, int key,
 WHORL_API whorl_result_t whorl_comm_finalize(whorl_comm_t comm);
 
 /**
- * Leaves comm and frees it. Operations still queued on streams run first. Not collective. Takes NULL.
+ * Leaves comm and frees it. Operations still queued on streams run first. Not collective. Takes
+ * NULL.
  */
 WHORL_API whorl_result_t whorl_comm_destroy(whorl_comm_t comm);
 
@@ -234,8 +240,9 @@ WHORL_API whorl_result_t whorl_stream_destroy(whorl_stream_t stream);
 /**
  * Opens a group: calls of this thread until the matching whorl_group_end() are collected, and start
  * together. Needed when one thread drives several ranks, and for sends and receives that depend on
- * one another. Groups nest; the outermost end starts the work. If the calls have several streams, the
- * group is one piece of work in all of them: it starts when all have come to it, and all wait for its end.
+ * one another. Groups nest; the outermost end starts the work. If the calls have several streams,
+ * the group is one piece of work in all of them: it starts when all have come to it, and all wait
+ * for its end.
  */
 WHORL_API whorl_result_t whorl_group_start(void);
 
@@ -288,11 +295,11 @@ WHORL_API whorl_result_t whorl_reduce(const void *sendbuf, void *recvbuf, size_t
 
 /**
  * Sends count elements to peer, which must receive as many of the same dtype. Messages between two
- * ranks arrive in order. May return before the peer has received. A rank may send to itself inside a
- * group that also receives.
+ * ranks arrive in order. May return before the peer has received. A rank may send to itself inside
+ * a group that also receives.
  */
-WHORL_API whorl_result_t whorl_send(const void *sendbuf, size_t count, whorl_dtype_t dtype, int peer,
-                                    whorl_comm_t comm, whorl_stream_t stream);
+WHORL_API whorl_result_t whorl_send(const void *sendbuf, size_t count, whorl_dtype_t dtype,
+                                    int peer, whorl_comm_t comm, whorl_stream_t stream);
 
 /** Receives count elements from peer. See whorl_send(). */
 WHORL_API whorl_result_t whorl_recv(void *recvbuf, size_t count, whorl_dtype_t dtype, int peer,

@@ -5,6 +5,9 @@
  */
 #include "common/args.h"
 
+#include "common/types.h"
+#include "perf.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
@@ -15,9 +18,6 @@
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
-
-#include "common/types.h"
-#include "perf.h"
 
 /* Parses text into *field. NULL: done; else what the text should have been. */
 typedef const char *parse_fn(const char *text, void *field);

@@ -3,11 +3,11 @@
 #ifndef PERF_COMMON_ARGS_H
 #define PERF_COMMON_ARGS_H
 
+#include "common/split.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "common/split.h"
 
 enum { PERF_ALL = -1 };
 

@@ -7,13 +7,13 @@
  */
 #include "common/bench.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "common/failure.h"
 #include "common/stats.h"
 #include "common/timing.h"
 #include "common/verify.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 /* Where one rank's operation reads and writes. */
 struct span {

@@ -10,7 +10,7 @@
 struct perf_case {
     const struct perf_type *type;
     enum perf_op_kind op;
-    int root; /**< -1 when the collective has none */
+    int root;      /**< -1 when the collective has none */
     size_t nbytes; /**< the size asked for; the collective may round it down */
 };
 

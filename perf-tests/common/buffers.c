@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/buffers.h"
 
+#include "common/failure.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-
-#include "common/failure.h"
 
 enum { ELEM_NBYTES_MAX = 8 };
 
@@ -53,8 +53,7 @@ size_t perf_memory_nbytes(void)
 
 static int map_one(size_t nbytes, char **out)
 {
-    void *base =
-        mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *base = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED) {
         return perf_fail("no memory for a buffer of %zu bytes: %s", nbytes, strerror(errno));
     }

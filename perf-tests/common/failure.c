@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/failure.h"
 
+#include "perf.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
-
-#include "perf.h"
 
 const char *perf_hostname(void)
 {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/launch.h"
 
-
 #include "common/failure.h"
 #include "perf.h"
 

@@ -10,9 +10,9 @@
 #ifndef PERF_COMMON_LAUNCH_H
 #define PERF_COMMON_LAUNCH_H
 
-#include <whorl/whorl.h>
-
 #include "common/args.h"
+
+#include <whorl/whorl.h>
 
 /** What a process knows of the others before it has a communicator. */
 struct perf_world {

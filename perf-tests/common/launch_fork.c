@@ -9,7 +9,10 @@
  * The run ends when all children have ended. Once one has failed, the library should make the
  * others fail by themselves with a better message than ours; they get some seconds for that.
  */
+#include "common/failure.h"
 #include "common/launch.h"
+#include "common/timing.h"
+#include "perf.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -20,10 +23,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "common/failure.h"
-#include "common/timing.h"
-#include "perf.h"
 
 enum { GRACE_S = 8, POLL_MS = 20, TIMEOUT_SLACK_S = 3 };
 

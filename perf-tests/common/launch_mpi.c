@@ -8,10 +8,10 @@
 
 #ifdef WHORL_WITH_MPI
 
-#include <mpi.h>
-
 #include "common/failure.h"
 #include "perf.h"
+
+#include <mpi.h>
 
 static bool is_started_by_mpi(const struct perf_env *env)
 {

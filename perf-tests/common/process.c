@@ -6,19 +6,19 @@
  * A team that fails aborts its communicators, so that everybody else's calls return. Should a
  * thread of this process still not come back, an alarm ends the process; the same alarm serves -T.
  */
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "common/buffers.h"
 #include "common/failure.h"
 #include "common/launch.h"
 #include "common/sweep.h"
 #include "common/team.h"
 #include "perf.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 enum { GRACE_S = 6 };
 
@@ -102,8 +102,8 @@ static int run_sweep(struct perf_team *team, struct perf_identity *teams)
     }
     team->max_nbytes = fitting_nbytes(teams, team->nteams, team->args->max_nbytes);
     if (team->max_nbytes < team->args->min_nbytes) {
-        return perf_fail("no memory for %zu bytes per rank; %zu would fit",
-                         team->args->min_nbytes, team->max_nbytes);
+        return perf_fail("no memory for %zu bytes per rank; %zu would fit", team->args->min_nbytes,
+                         team->max_nbytes);
     }
     status = perf_buffers_create(team);
     if (status != PERF_OK) {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/report.h"
 
+#include "common/failure.h"
+#include "common/timing.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "common/failure.h"
-#include "common/timing.h"
 
 static bool needs_rows(const struct perf_args *args)
 {
@@ -149,8 +149,8 @@ int perf_report_end(struct perf_report *report, int status)
     }
     int file_status = PERF_OK;
     if (args->json_path[0] != '\0') {
-        file_status = write_file(report, args->json_path, open_new(args->json_path),
-                                 perf_json_report);
+        file_status =
+            write_file(report, args->json_path, open_new(args->json_path), perf_json_report);
     }
     if (args->benchmark_path[0] != '\0' && file_status == PERF_OK) {
         file_status = write_file(report, args->benchmark_path, fopen(args->benchmark_path, "we"),

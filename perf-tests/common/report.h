@@ -6,11 +6,11 @@
 #ifndef PERF_COMMON_REPORT_H
 #define PERF_COMMON_REPORT_H
 
-#include <stdio.h>
-
 #include "common/args.h"
 #include "common/stats.h"
 #include "perf.h"
+
+#include <stdio.h>
 
 enum { PERF_HOST_NBYTES = 64, PERF_TIME_NBYTES = 32 };
 

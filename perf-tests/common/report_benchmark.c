@@ -4,14 +4,14 @@
  * benchmark named "all_reduce/float/sum/1048576/oop" ("ip" in place; a root goes before the size);
  * cycles (-N) are its repetitions.
  */
+#include "common/failure.h"
+#include "common/json.h"
+#include "common/report.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "common/failure.h"
-#include "common/json.h"
-#include "common/report.h"
 
 static const char sysfs_cpu[] = "/sys/devices/system/cpu/cpu0";
 

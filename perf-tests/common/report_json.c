@@ -3,11 +3,11 @@
  * The JSON of nccl-tests' -J, version 3. Keys that name NCCL or GPUs keep their names, because
  * programs read them; what stands behind them is Whorl's version and host memory.
  */
-#include <stdio.h>
-#include <string.h>
-
 #include "common/json.h"
 #include "common/report.h"
+
+#include <stdio.h>
+#include <string.h>
 
 /* This schema has its booleans as text. */
 static void write_flag(struct perf_json *json, const char *key, bool value)
@@ -161,7 +161,9 @@ static void write_totals(const struct perf_report *report, struct perf_json *jso
     perf_json_open_object(json, "average_bus_bandwidth");
     perf_json_number(json, "bandwidth", perf_report_mean_busbw(report));
     perf_json_string(json, "okay",
-                     bandwidth_ok < 0 ? "unchecked" : bandwidth_ok > 0 ? "true" : "false");
+                     bandwidth_ok < 0   ? "unchecked"
+                     : bandwidth_ok > 0 ? "true"
+                                        : "false");
     perf_json_close_object(json);
 
     perf_json_open_array(json, "errors");

@@ -3,10 +3,10 @@
  * The table, column for column that of nccl-tests, because people's scripts parse it. Own are the
  * first line, the line about processes, and the place of a PCI address among the devices.
  */
+#include "common/report.h"
+
 #include <stdio.h>
 #include <string.h>
-
-#include "common/report.h"
 
 enum { TIMESTAMP_WIDTH = 19, TIME_WIDTH = 7, BANDWIDTH_WIDTH = 6 };
 

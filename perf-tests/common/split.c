@@ -39,7 +39,7 @@ bool perf_split_parse(const char *text, struct perf_split *out)
         const char *word;
         enum perf_split_kind kind;
     } rows[] = {
-        {"AND", PERF_SPLIT_AND}, {"&", PERF_SPLIT_AND}, {"OR", PERF_SPLIT_OR},
+        {"AND", PERF_SPLIT_AND}, {"&", PERF_SPLIT_AND},   {"OR", PERF_SPLIT_OR},
         {"|", PERF_SPLIT_OR},    {"MOD", PERF_SPLIT_MOD}, {"%", PERF_SPLIT_MOD},
         {"DIV", PERF_SPLIT_DIV}, {"/", PERF_SPLIT_DIV},
     };

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/sweep.h"
 
-#include <stdlib.h>
-
 #include "common/bench.h"
 #include "common/timing.h"
+
+#include <stdlib.h>
 
 /* First and last index of what an option chose: all of n, or one. */
 struct range {
@@ -24,8 +24,7 @@ static struct range ops_of(const struct perf_team *team)
 
 static struct range roots_of(const struct perf_team *team)
 {
-    return team->coll->rooted ? range_of(team->args->root, team->nroots)
-                              : (struct range){-1, -1};
+    return team->coll->rooted ? range_of(team->args->root, team->nroots) : (struct range){-1, -1};
 }
 
 size_t perf_sweep_nrows(const struct perf_team *team)
@@ -96,8 +95,7 @@ static int sweep_sizes(struct perf_team *team, struct perf_case what, int cycle)
     }
 
     status = warm_up(team, what);
-    for (what.nbytes = team->args->min_nbytes;
-         what.nbytes <= team->max_nbytes && status == PERF_OK;
+    for (what.nbytes = team->args->min_nbytes; what.nbytes <= team->max_nbytes && status == PERF_OK;
          what.nbytes = perf_args_next_size(team->args, what.nbytes)) {
         status = measure_row(team, &what, cycle);
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/team.h"
 
+#include "common/failure.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "common/failure.h"
 
 static whorl_result_t join_one(struct perf_team *team, struct perf_rank *rank)
 {

@@ -12,18 +12,18 @@
 #ifndef PERF_COMMON_TEAM_H
 #define PERF_COMMON_TEAM_H
 
-#include <pthread.h>
-
 #include "common/args.h"
 #include "common/launch.h"
 #include "common/report.h"
 #include "perf.h"
 
+#include <pthread.h>
+
 /** One rank. */
 struct perf_rank {
     int world_rank;
     whorl_comm_t world, comm;
-    int rank, nranks; /**< in comm */
+    int rank, nranks;     /**< in comm */
     char *mapped[2];      /**< send buffer, receive buffer; see buffers.h */
     size_t buffer_nbytes; /**< bytes mapped for each of the two */
     whorl_redop_t mulsum; /**< while a mulsum is measured */
@@ -37,7 +37,7 @@ struct perf_team {
     int index; /**< of this thread in its process */
     int nranks;
     struct perf_rank *ranks;
-    int nteams;                 /**< threads in all processes */
+    int nteams; /**< threads in all processes */
     int color;
     int nroots;                 /**< ranks of the smallest group: roots that all groups have */
     size_t max_nbytes;          /**< args->max_nbytes, or less if memory is short */

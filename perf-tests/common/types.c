@@ -21,8 +21,8 @@ static const struct perf_type types[PERF_NTYPES] = {
 };
 
 static const char *const op_names[PERF_NOPS + 1] = {
-    [PERF_OP_SUM] = "sum", [PERF_OP_PROD] = "prod",     [PERF_OP_MIN] = "min",
-    [PERF_OP_MAX] = "max", [PERF_OP_AVG] = "avg",       [PERF_OP_MULSUM] = "mulsum",
+    [PERF_OP_SUM] = "sum",   [PERF_OP_PROD] = "prod", [PERF_OP_MIN] = "min",
+    [PERF_OP_MAX] = "max",   [PERF_OP_AVG] = "avg",   [PERF_OP_MULSUM] = "mulsum",
     [PERF_OP_NONE] = "none",
 };
 

@@ -3,11 +3,11 @@
 #ifndef PERF_COMMON_TYPES_H
 #define PERF_COMMON_TYPES_H
 
+#include <whorl/whorl.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <whorl/whorl.h>
 
 /** How the bits of a type are to be read. */
 enum perf_class { PERF_SIGNED, PERF_UNSIGNED, PERF_FLOAT };

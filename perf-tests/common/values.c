@@ -474,8 +474,7 @@ void perf_values_input(const struct perf_values *values, int rank, uint64_t firs
     }
 }
 
-void perf_values_reduced(const struct perf_values *values, uint64_t first, size_t nelems,
-                         void *out)
+void perf_values_reduced(const struct perf_values *values, uint64_t first, size_t nelems, void *out)
 {
     uint32_t hash[BLOCK];
     char *next = out;

@@ -25,9 +25,9 @@
 #ifndef PERF_COMMON_VALUES_H
 #define PERF_COMMON_VALUES_H
 
-#include <stdint.h>
-
 #include "common/types.h"
+
+#include <stdint.h>
 
 enum perf_value_kind { PERF_VALUE_BITS, PERF_VALUE_SMALL, PERF_VALUE_POW2, PERF_VALUE_ORDERED };
 

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A message there and back over a link of each transport, against the floor: one cache line handed to
- * another core and back. Two threads are the two ranks, on the first two cores that the process may use;
- * taskset chooses them.
+ * A message there and back over a link of each transport, against the floor: one cache line handed
+ * to another core and back. Two threads are the two ranks, on the first two cores that the process
+ * may use; taskset chooses them.
  */
+#include "base/clock.h"
+#include "base/shmem.h"
+#include "micro/micro.h"
+#include "wire/wire.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/clock.h"
-#include "base/shmem.h"
-#include "micro/micro.h"
-#include "wire/wire.h"
 
 static _Atomic int32_t stop;
 

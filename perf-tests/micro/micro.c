@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "micro/micro.h"
 
+#include "common/stats.h"
+#include "common/timing.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "common/stats.h"
-#include "common/timing.h"
 
 enum { CASES_MAX = 8, SAMPLES_MAX = 1000, SAMPLE_NS = 500000 };
 
@@ -23,8 +23,9 @@ void micro_args(int argc, char **argv, const char *what)
                 continue;
             }
         }
-        fprintf(help ? stdout : stderr, "%s: %s\nusage: %s [-n samples per case, 1 to %d, default 31]\n",
-                argv[0], what, argv[0], SAMPLES_MAX);
+        fprintf(help ? stdout : stderr,
+                "%s: %s\nusage: %s [-n samples per case, 1 to %d, default 31]\n", argv[0], what,
+                argv[0], SAMPLES_MAX);
         exit(help ? 0 : 2);
     }
 }

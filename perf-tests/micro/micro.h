@@ -2,8 +2,8 @@
 /*
  * The harness of the micro-benchmarks: things to time side by side with a floor.
  *
- * One time means little on a shared machine, so every case is timed in turns with the case before it
- * that is its floor (a memcpy, a bare cache-line exchange), and what counts is the ratio.
+ * One time means little on a shared machine, so every case is timed in turns with the case before
+ * it that is its floor (a memcpy, a bare cache-line exchange), and what counts is the ratio.
  */
 #ifndef PERF_MICRO_MICRO_H
 #define PERF_MICRO_MICRO_H
@@ -25,8 +25,8 @@ void micro_args(int argc, char **argv, const char *what);
 void micro_header(void);
 
 /**
- * Times cases[0..ncases-1] in turns and prints a row each: median nanoseconds per unit, GB/s, and the
- * median of the ratios to cases[0] sample by sample.
+ * Times cases[0..ncases-1] in turns and prints a row each: median nanoseconds per unit, GB/s, and
+ * the median of the ratios to cases[0] sample by sample.
  */
 void micro_compare(const struct micro_case *cases, size_t ncases);
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reduction kernels against memcpy of as many bytes: the floor is what reading and writing costs. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+/* Reduction kernels against memcpy of as many bytes: the floor is what reading and writing costs.
+ * */
 #include "micro/micro.h"
 #include "numeric/dtype.h"
 #include "numeric/reduce.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct job {
     wh_reduce_fn reduce;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How long building and sealing one rank's schedule takes, for every algorithm and some rank counts. */
-#include <stdio.h>
-#include <stdlib.h>
-
+/* How long building and sealing one rank's schedule takes, for every algorithm and some rank
+ * counts. */
 #include "algorithms/algo.h"
 #include "micro/micro.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 
 struct job {
     const struct wh_algo *algo;

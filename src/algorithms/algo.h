@@ -12,11 +12,11 @@
 
 /** What moving and combining bytes costs here, as plain numbers. */
 struct wh_fabric {
-    double message_ns;          /* one message between two ranks, without its bytes */
-    double byte_ns;             /* one byte through a link: written by one side, read by other */
-    double reduce_byte_ns;      /* one byte combined */
-    double slot_nbytes;         /* largest message */
-    uint32_t ranks_per_core;    /* at least 1; with more, ranks take turns */
+    double message_ns;       /* one message between two ranks, without its bytes */
+    double byte_ns;          /* one byte through a link: written by one side, read by other */
+    double reduce_byte_ns;   /* one byte combined */
+    double slot_nbytes;      /* largest message */
+    uint32_t ranks_per_core; /* at least 1; with more, ranks take turns */
 };
 
 struct wh_algo {

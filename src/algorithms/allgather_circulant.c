@@ -24,7 +24,6 @@
 #include "algorithms/algo.h"
 #include "algorithms/cost.h"
 #include "algorithms/pass.h"
-
 #include "base/bits.h"
 
 /* The size that follows s: the smallest of n, ceil(n/2), ceil(n/4) ... that is larger. */

@@ -145,13 +145,13 @@ static double halving_cost_ns(const struct wh_problem *problem, const struct wh_
     const double nmembers = cube.nmembers;
     const double share = ((nmembers - 1) / nmembers + nfolds) * (double)nbytes;
 
-    return wh_cost_ns(fabric, &(struct wh_work){
-                                  .nhops = 2 * ndims + 2 * nfolds,
-                                  .nmessages = (2 * ndims + 4 * nfolds) *
-                                               wh_pass_count(fabric, nbytes, 2),
-                                  .moved_nbytes = 2 * share,
-                                  .reduced_nbytes = share,
-                              });
+    return wh_cost_ns(fabric,
+                      &(struct wh_work){
+                          .nhops = 2 * ndims + 2 * nfolds,
+                          .nmessages = (2 * ndims + 4 * nfolds) * wh_pass_count(fabric, nbytes, 2),
+                          .moved_nbytes = 2 * share,
+                          .reduced_nbytes = share,
+                      });
 }
 
 const struct wh_algo wh_algo_allreduce_halving = {

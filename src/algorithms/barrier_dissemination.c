@@ -17,7 +17,6 @@
 #include "algorithms/algo.h"
 #include "algorithms/cost.h"
 #include "algorithms/pass.h"
-
 #include "base/bits.h"
 
 static void dissemination_build(const struct wh_problem *problem, struct wh_builder *b)

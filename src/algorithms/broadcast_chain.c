@@ -52,12 +52,11 @@ static double chain_cost_ns(const struct wh_problem *problem, const struct wh_fa
     const double n = (double)problem->nranks;
     const double npasses = wh_pass_count(fabric, nbytes, 1);
 
-    return wh_cost_ns(fabric,
-                      &(struct wh_work){
-                          .nhops = n - 1,
-                          .nmessages = n - 2 + npasses,
-                          .moved_nbytes = (n - 2 + npasses) * (double)nbytes / npasses,
-                      });
+    return wh_cost_ns(fabric, &(struct wh_work){
+                                  .nhops = n - 1,
+                                  .nmessages = n - 2 + npasses,
+                                  .moved_nbytes = (n - 2 + npasses) * (double)nbytes / npasses,
+                              });
 }
 
 const struct wh_algo wh_algo_broadcast_chain = {

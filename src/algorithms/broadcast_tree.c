@@ -68,12 +68,11 @@ static double tree_cost_ns(const struct wh_problem *problem, const struct wh_fab
     const double npasses = wh_pass_count(fabric, nbytes, WH_TREES);
     const double nmessages = WH_TREES * (depth + npasses - 1);
 
-    return wh_cost_ns(fabric,
-                      &(struct wh_work){
-                          .nhops = depth,
-                          .nmessages = nmessages,
-                          .moved_nbytes = nmessages * (double)nbytes / (WH_TREES * npasses),
-                      });
+    return wh_cost_ns(fabric, &(struct wh_work){
+                                  .nhops = depth,
+                                  .nmessages = nmessages,
+                                  .moved_nbytes = nmessages * (double)nbytes / (WH_TREES * npasses),
+                              });
 }
 
 const struct wh_algo wh_algo_broadcast_tree = {

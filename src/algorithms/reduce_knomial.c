@@ -21,8 +21,7 @@
 
 static void knomial_build(const struct wh_problem *problem, struct wh_builder *b)
 {
-    const struct wh_knomial node =
-        wh_knomial_of(problem->nranks, problem->root, problem->rank);
+    const struct wh_knomial node = wh_knomial_of(problem->nranks, problem->root, problem->rank);
 
     wh_build_lane(b, 0);
     if (node.nchildren == 0) {

@@ -26,7 +26,6 @@
 #include "algorithms/algo.h"
 #include "algorithms/cost.h"
 #include "algorithms/pass.h"
-
 #include "base/bits.h"
 
 static void circulant_build(const struct wh_problem *problem, struct wh_builder *b)

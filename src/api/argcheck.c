@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/argcheck.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "base/log.h"
 #include "numeric/dtype.h"
+
+#include <stdio.h>
+#include <string.h>
 
 enum {
     NRANKS_MAX = 1 << 20,
@@ -51,8 +51,8 @@ whorl_result_t wh_check_create(const char *call, int nranks, int rank,
                        nranks, NRANKS_MAX);
     }
     if (rank < 0 || rank >= nranks) {
-        return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL, "%s: rank is %d; it must be 0 to %d", call, rank,
-                       nranks - 1);
+        return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL, "%s: rank is %d; it must be 0 to %d", call,
+                       rank, nranks - 1);
     }
     *out = (struct wh_comm_args){.nranks = (uint32_t)nranks, .rank = (uint32_t)rank};
     return wh_check_options(call, options, &out->options);
@@ -102,9 +102,8 @@ static whorl_result_t check_redop(const struct wh_coll_args *args, struct wh_op 
                        args->call, args->redop);
     }
     if (slot->dtype != args->dtype) {
-        return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL,
-                       "%s: op was made for %s, but dtype is %s", args->call,
-                       wh_dtype_str(slot->dtype), wh_dtype_str(args->dtype));
+        return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL, "%s: op was made for %s, but dtype is %s",
+                       args->call, wh_dtype_str(slot->dtype), wh_dtype_str(args->dtype));
     }
     op->redop = WH_REDOP_PREMUL_SUM;
     memcpy(op->premul_scalar, slot->scalar, sizeof(op->premul_scalar));

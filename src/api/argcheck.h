@@ -20,7 +20,8 @@ struct wh_coll_args {
 };
 
 /** Checks args and makes a call of them. WHORL_E_ARG. */
-WH_MUST_CHECK whorl_result_t wh_check_coll(const struct wh_coll_args *args, struct wh_call *call_out);
+WH_MUST_CHECK whorl_result_t wh_check_coll(const struct wh_coll_args *args,
+                                           struct wh_call *call_out);
 
 /** Checks what all communicators are created with; *out is complete but for the id. */
 WH_MUST_CHECK whorl_result_t wh_check_create(const char *call, int nranks, int rank,

@@ -94,8 +94,8 @@ WHORL_API whorl_result_t whorl_reduce(const void *sendbuf, void *recvbuf, size_t
                                       .stream = stream});
 }
 
-WHORL_API whorl_result_t whorl_send(const void *sendbuf, size_t count, whorl_dtype_t dtype, int peer,
-                                    whorl_comm_t comm, whorl_stream_t stream)
+WHORL_API whorl_result_t whorl_send(const void *sendbuf, size_t count, whorl_dtype_t dtype,
+                                    int peer, whorl_comm_t comm, whorl_stream_t stream)
 {
     return run(&(struct wh_coll_args){.call = "whorl_send",
                                       .coll = WH_COLL_SEND,

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Communicators of whorl.h: check, then call the layer below. */
-#include <stdio.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "api/argcheck.h"
 #include "api/group.h"
 #include "base/log.h"
 #include "base/random.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* An id whose ranks meet at an address that the user chose; its secret is random all the same. */
 static whorl_result_t id_at(const char *root, whorl_id_t *id_out)
@@ -146,7 +145,8 @@ static whorl_result_t keep(whorl_comm_t comm, whorl_result_t rc)
 }
 
 WHORL_API whorl_result_t whorl_comm_split(whorl_comm_t comm, int color, int key,
-                                          const whorl_options_t *options, whorl_comm_t *new_comm_out)
+                                          const whorl_options_t *options,
+                                          whorl_comm_t *new_comm_out)
 {
     static const char call[] = "whorl_comm_split";
     struct wh_comm_job job = {.parent = comm, .color = color, .key = key};

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/group.h"
 
+#include "base/log.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/log.h"
 
 enum { GROUP_DEPTH_MAX = 1024 };
 
@@ -125,8 +125,7 @@ WHORL_API whorl_result_t whorl_group_start(void)
 {
     if (group.depth >= GROUP_DEPTH_MAX) {
         return wh_fail(WHORL_E_USAGE, WH_SUBSYS_CALL,
-                       "whorl_group_start: %d groups are open already",
-                       GROUP_DEPTH_MAX);
+                       "whorl_group_start: %d groups are open already", GROUP_DEPTH_MAX);
     }
     group.depth++;
     return WHORL_OK;

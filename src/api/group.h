@@ -13,7 +13,8 @@
 WH_MUST_CHECK whorl_result_t wh_group_add_call(const struct wh_call *call);
 
 /** Makes a communicator now, or keeps the request if a group is open. */
-WH_MUST_CHECK whorl_result_t wh_group_add_job(const struct wh_comm_job *job, whorl_comm_t *comm_out);
+WH_MUST_CHECK whorl_result_t wh_group_add_job(const struct wh_comm_job *job,
+                                              whorl_comm_t *comm_out);
 
 /** Passes rc on; inside a group it also spoils the group, if it is an error. */
 whorl_result_t wh_group_note(whorl_result_t rc);

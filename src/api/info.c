@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names, versions, error texts and handles of reductions of whorl.h. */
-#include <stdio.h>
-#include <string.h>
-
 #include "api/argcheck.h"
 #include "base/log.h"
 #include "numeric/dtype.h"
+
+#include <stdio.h>
+#include <string.h>
 
 WHORL_API int whorl_version(void)
 {
@@ -100,8 +100,7 @@ static whorl_result_t create_premul_sum(const void *scalar, whorl_dtype_t dtype,
         }
     }
     return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_CALL, "%s: the communicator has %d handles already",
-                   call,
-                   WH_REDOPS_MAX);
+                   call, WH_REDOPS_MAX);
 }
 
 WHORL_API whorl_result_t whorl_redop_create_premul_sum(const void *scalar, whorl_dtype_t dtype,

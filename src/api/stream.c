@@ -3,6 +3,8 @@
 #include "device/stream.h"
 
 #include "api/argcheck.h"
+#include "api/group.h"
+#include "base/log.h"
 
 WHORL_API whorl_result_t whorl_stream_create(whorl_stream_t *stream_out)
 {
@@ -24,6 +26,10 @@ WHORL_API whorl_result_t whorl_stream_synchronize(whorl_stream_t stream)
 
 WHORL_API whorl_result_t whorl_stream_destroy(whorl_stream_t stream)
 {
+    if (wh_group_is_open()) {
+        return wh_group_note(wh_fail(WHORL_E_USAGE, WH_SUBSYS_CALL,
+                                     "whorl_stream_destroy: not allowed inside a group"));
+    }
     wh_stream_destroy(stream);
     return WHORL_OK;
 }

@@ -3,11 +3,11 @@
 #ifndef WH_BASE_CONFFILE_H
 #define WH_BASE_CONFFILE_H
 
-#include <stddef.h>
-
 #include "base/macros.h"
 
 #include <whorl/whorl.h>
+
+#include <stddef.h>
 
 struct wh_conffile_line {
     const char *name;  /* NULL: the line is no NAME=VALUE */

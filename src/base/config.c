@@ -8,6 +8,10 @@
  */
 #include "base/config.h"
 
+#include "base/conffile.h"
+#include "base/knobs.h"
+#include "base/log.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
@@ -16,10 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "base/conffile.h"
-#include "base/knobs.h"
-#include "base/log.h"
 
 enum {
     NSOURCES_MOST = 3,

@@ -15,13 +15,13 @@
 #ifndef WH_BASE_CONFIG_H
 #define WH_BASE_CONFIG_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "base/macros.h"
 
 #include <whorl/whorl.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 typedef uint64_t wh_knob_nbytes;
 typedef uint64_t wh_knob_count;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* docs/reference/config.md, printed from the table, but for its heading. */
+#include "base/knobs.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "base/knobs.h"
 
 /* A text that grows; counts on when it is full, as snprintf does. */
 struct page {

@@ -9,6 +9,9 @@
  */
 #include "base/cpus.h"
 
+#include "base/macros.h"
+#include "base/wait.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,9 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "base/macros.h"
-#include "base/wait.h"
 
 enum {
     CGROUP_TEXT_NBYTES = 16384,
@@ -45,8 +45,8 @@ uint32_t wh_cpus_of_cpu_max(const char *text)
 {
     uint64_t quota_us;
     uint64_t period_us;
-    if (text[0] < '0' || text[0] > '9'
-        || sscanf(text, "%" SCNu64 " %" SCNu64, &quota_us, &period_us) != 2) {
+    if (text[0] < '0' || text[0] > '9' ||
+        sscanf(text, "%" SCNu64 " %" SCNu64, &quota_us, &period_us) != 2) {
         return WH_CPUS_ANY;
     }
     return cpus_of_quota(quota_us, period_us);
@@ -56,8 +56,8 @@ uint32_t wh_cpus_of_cfs(const char *quota_text, const char *period_text)
 {
     int64_t quota_us;
     int64_t period_us;
-    if (sscanf(quota_text, "%" SCNd64, &quota_us) != 1
-        || sscanf(period_text, "%" SCNd64, &period_us) != 1 || quota_us <= 0 || period_us <= 0) {
+    if (sscanf(quota_text, "%" SCNd64, &quota_us) != 1 ||
+        sscanf(period_text, "%" SCNd64, &period_us) != 1 || quota_us <= 0 || period_us <= 0) {
         return WH_CPUS_ANY;
     }
     return cpus_of_quota((uint64_t)quota_us, (uint64_t)period_us);
@@ -103,8 +103,8 @@ static uint32_t cpus_of_group(const char *group)
     if (read_group_file(group, "cpu.max", text, sizeof(text))) {
         return wh_cpus_of_cpu_max(text);
     }
-    if (read_group_file(group, "cpu.cfs_quota_us", text, sizeof(text))
-        && read_group_file(group, "cpu.cfs_period_us", period, sizeof(period))) {
+    if (read_group_file(group, "cpu.cfs_quota_us", text, sizeof(text)) &&
+        read_group_file(group, "cpu.cfs_period_us", period, sizeof(period))) {
         return wh_cpus_of_cfs(text, period);
     }
     return WH_CPUS_ANY;
@@ -207,7 +207,8 @@ static struct affinity read_affinity(void)
         }
         size_t mask_nbytes = CPU_ALLOC_SIZE(ncpus);
         CPU_ZERO_S(mask_nbytes, mask);
-        int failed = sched_getaffinity(0, mask_nbytes, mask);
+        /* Of the process: a thread may be tied to one core for itself. */
+        int failed = sched_getaffinity(getpid(), mask_nbytes, mask);
         int why = errno;
         if (!failed) {
             affinity.ncpus = (uint32_t)CPU_COUNT_S(mask_nbytes, mask);

@@ -2,13 +2,13 @@
 /* The table of knobs: setting one from a text, describing what it takes, finding it by name. */
 #include "base/knobs.h"
 
+#include "base/log.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/log.h"
 
 const struct wh_knob wh_knobs[] = {
 #define KNOB(kind, field, var, alias, dflt, least, most, help) \

@@ -3,11 +3,11 @@
 #ifndef WH_BASE_KNOBS_H
 #define WH_BASE_KNOBS_H
 
+#include "base/config.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "base/config.h"
 
 enum wh_knob_kind { WH_KNOB_nbytes, WH_KNOB_count, WH_KNOB_msec, WH_KNOB_flag, WH_KNOB_text };
 

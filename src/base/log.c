@@ -8,6 +8,8 @@
  */
 #include "base/log.h"
 
+#include <whorl/version.h>
+
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +23,6 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <whorl/version.h>
 
 enum {
     TEXT_NBYTES = 4096, /* of a failure, and of a line without its head */
@@ -82,12 +82,12 @@ const char *wh_host_name(void)
 
 bool wh_log_on(enum wh_log_level level, enum wh_subsys subsys)
 {
-    if (level == WH_LOG_NONE
-        || (int)level > atomic_load_explicit(&log_level, memory_order_relaxed)) {
+    if (level == WH_LOG_NONE ||
+        (int)level > atomic_load_explicit(&log_level, memory_order_relaxed)) {
         return false;
     }
-    return level <= WH_LOG_WARN
-           || (atomic_load_explicit(&log_subsystems, memory_order_relaxed) & (uint32_t)subsys) != 0;
+    return level <= WH_LOG_WARN ||
+           (atomic_load_explicit(&log_subsystems, memory_order_relaxed) & (uint32_t)subsys) != 0;
 }
 
 static const char *level_name(enum wh_log_level level)
@@ -266,15 +266,15 @@ static bool parse_subsystem(const char *name, size_t nbytes, uint32_t *bits_out)
         return true;
     }
     for (size_t i = 0; i < ARRAY_LEN(subsystems); i++) {
-        if (strlen(subsystems[i].name) == nbytes
-            && strncasecmp(name, subsystems[i].name, nbytes) == 0) {
+        if (strlen(subsystems[i].name) == nbytes &&
+            strncasecmp(name, subsystems[i].name, nbytes) == 0) {
             *bits_out = subsystems[i].bit;
             return true;
         }
     }
     for (size_t i = 0; i < ARRAY_LEN(foreign_subsystems); i++) {
-        if (strlen(foreign_subsystems[i]) == nbytes
-            && strncasecmp(name, foreign_subsystems[i], nbytes) == 0) {
+        if (strlen(foreign_subsystems[i]) == nbytes &&
+            strncasecmp(name, foreign_subsystems[i], nbytes) == 0) {
             *bits_out = 0;
             return true;
         }

@@ -13,13 +13,13 @@
 #ifndef WH_BASE_LOG_H
 #define WH_BASE_LOG_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "base/macros.h"
 
 #include <whorl/whorl.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 enum wh_log_level { WH_LOG_NONE, WH_LOG_VERSION, WH_LOG_WARN, WH_LOG_INFO, WH_LOG_TRACE };
 

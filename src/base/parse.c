@@ -3,11 +3,11 @@
  * Numbers as people write them. strtoull() would take signs, blanks and octal, and knows neither
  * units nor fractions, so digits are read here; all arithmetic is on integers and checked.
  */
+#include "base/config.h"
+
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
-
-#include "base/config.h"
 
 enum { FRACTION_DIGITS_MOST = 9 }; /* 10^9 times the largest unit fits in 64 bits */
 
@@ -33,8 +33,8 @@ static bool take_digits(const char **text, uint32_t base, uint64_t *value_out)
         if ((uint32_t)digit >= base) {
             break;
         }
-        if (__builtin_mul_overflow(value, base, &value)
-            || __builtin_add_overflow(value, (uint64_t)digit, &value)) {
+        if (__builtin_mul_overflow(value, base, &value) ||
+            __builtin_add_overflow(value, (uint64_t)digit, &value)) {
             return false;
         }
     }
@@ -75,8 +75,8 @@ static bool scale_up(const struct decimal *number, uint64_t factor, uint64_t *va
     uint64_t value;
     uint64_t part = number->fraction * factor;
     part = part / number->scale + (part % number->scale != 0);
-    if (__builtin_mul_overflow(number->whole, factor, &value)
-        || __builtin_add_overflow(value, part, &value)) {
+    if (__builtin_mul_overflow(number->whole, factor, &value) ||
+        __builtin_add_overflow(value, part, &value)) {
         return false;
     }
     *value_out = value;
@@ -114,12 +114,13 @@ bool wh_parse_nbytes(const char *text, uint64_t *value_out)
 {
     static const uint64_t kib = 1024;
     const struct unit units[] = {
-        {"K", kib},  {"M", kib * kib},  {"G", kib * kib * kib},
-        {"KB", kib}, {"MB", kib * kib}, {"GB", kib * kib * kib},
-        {"KiB", kib}, {"MiB", kib * kib}, {"GiB", kib * kib * kib}, {"B", 1},
+        {"K", kib},   {"M", kib * kib},   {"G", kib * kib * kib},
+        {"KB", kib},  {"MB", kib * kib},  {"GB", kib * kib * kib},
+        {"KiB", kib}, {"MiB", kib * kib}, {"GiB", kib * kib * kib},
+        {"B", 1},
     };
-    return wh_parse_count(text, value_out)
-           || parse_with_units(text, units, ARRAY_LEN(units), value_out);
+    return wh_parse_count(text, value_out) ||
+           parse_with_units(text, units, ARRAY_LEN(units), value_out);
 }
 
 bool wh_parse_msec(const char *text, uint64_t *value_out)
@@ -133,7 +134,10 @@ bool wh_parse_msec(const char *text, uint64_t *value_out)
 bool wh_parse_flag(const char *text, bool *value_out)
 {
     static const char *const words[][2] = {
-        {"0", "1"}, {"false", "true"}, {"no", "yes"}, {"off", "on"},
+        {"0", "1"},
+        {"false", "true"},
+        {"no", "yes"},
+        {"off", "on"},
     };
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         for (int value = 0; value < 2; value++) {

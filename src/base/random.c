@@ -2,11 +2,11 @@
 /* getrandom(), which may give less than asked for and may be interrupted. */
 #include "base/random.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <stdint.h>
 #include <sys/random.h>
-
-#include "base/log.h"
 
 whorl_result_t wh_random(void *bytes, size_t nbytes)
 {

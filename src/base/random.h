@@ -3,11 +3,11 @@
 #ifndef WH_BASE_RANDOM_H
 #define WH_BASE_RANDOM_H
 
-#include <stddef.h>
-
 #include "base/macros.h"
 
 #include <whorl/whorl.h>
+
+#include <stddef.h>
 
 /** Fills bytes from getrandom(). WHORL_E_SYS if the kernel has none. */
 WH_MUST_CHECK whorl_result_t wh_random(void *bytes, size_t nbytes);

@@ -33,10 +33,10 @@
 #include <unistd.h>
 
 enum {
-    NAME_NBYTES = 16,    /* of the token, in the name of the socket */
-    PENDING_MAX = 32,    /* connections that have not shown a token yet */
-    PENDING_MS = 5000,   /* how long one may take; a guest sends it right after connecting */
-    BACKLOG_MAX = 4096,  /* what kernels allow by default */
+    NAME_NBYTES = 16,   /* of the token, in the name of the socket */
+    PENDING_MAX = 32,   /* connections that have not shown a token yet */
+    PENDING_MS = 5000,  /* how long one may take; a guest sends it right after connecting */
+    BACKLOG_MAX = 4096, /* what kernels allow by default */
 };
 
 /* Linux 6.3; older headers lack it, older kernels answer EINVAL. */
@@ -47,6 +47,7 @@ enum {
 struct pending {
     int sock;
     uint64_t deadline_ns;
+    struct ucred peer;
 };
 
 struct wh_shmem_offer {
@@ -68,8 +69,8 @@ static bool is_allowed_file_size(uint64_t nbytes)
     if (nbytes > INT64_MAX) {
         return false;
     }
-    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY
-           || nbytes <= limit.rlim_cur;
+    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+           nbytes <= limit.rlim_cur;
 }
 
 whorl_result_t wh_shmem_create(const char *label, uint64_t nbytes, int *fd_out)
@@ -89,8 +90,8 @@ whorl_result_t wh_shmem_create(const char *label, uint64_t nbytes, int *fd_out)
         return wh_fail_sys(WH_SUBSYS_SHM, "shmem: memfd_create %s", label);
     }
 
-    if (ftruncate(fd, (off_t)nbytes) != 0
-        || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    if (ftruncate(fd, (off_t)nbytes) != 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
         whorl_result_t rc = wh_fail_sys(
             WH_SUBSYS_SHM, "shmem: giving %s a size of %" PRIu64 " bytes", label, nbytes);
         close(fd);
@@ -103,8 +104,8 @@ whorl_result_t wh_shmem_create(const char *label, uint64_t nbytes, int *fd_out)
 
 whorl_result_t wh_shmem_map(int fd, uint64_t offset, size_t nbytes, void **ptr_out)
 {
-    void *ptr = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
-                     (off_t)offset);
+    void *ptr =
+        mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, (off_t)offset);
     if (ptr == MAP_FAILED) {
         return wh_fail_sys(WH_SUBSYS_SHM, "shmem: mmap of %zu bytes at %" PRIu64, nbytes, offset);
     }
@@ -188,8 +189,8 @@ whorl_result_t wh_shmem_offer_open(int fd, uint32_t nguests,
 
     socklen_t address_nbytes = offer_address(offer->token, &address);
     int backlog = nguests < BACKLOG_MAX - PENDING_MAX ? (int)nguests + PENDING_MAX : BACKLOG_MAX;
-    if (bind(offer->listener, (struct sockaddr *)&address, address_nbytes) != 0
-        || listen(offer->listener, backlog) != 0) {
+    if (bind(offer->listener, (struct sockaddr *)&address, address_nbytes) != 0 ||
+        listen(offer->listener, backlog) != 0) {
         rc = wh_fail_sys(WH_SUBSYS_SHM, "shmem: listening on @%s", address.sun_path + 1);
         goto undo_socket;
     }
@@ -212,8 +213,17 @@ static void offer_accept(struct wh_shmem_offer *offer)
         if (sock < 0) {
             return; /* nobody, or no descriptor left: the next call tries again */
         }
-        offer->pending[offer->npending++] =
-            (struct pending){.sock = sock, .deadline_ns = wh_deadline_after_ms(PENDING_MS)};
+        /* Other users must not even fill the table. */
+        struct ucred peer;
+        if (!is_trusted_peer(sock, &peer)) {
+            wh_log(WH_LOG_WARN, WH_SUBSYS_SHM,
+                   "shmem: dropped a connection: pid %d uid %d belongs to another user",
+                   (int)peer.pid, (int)peer.uid);
+            close(sock);
+            continue;
+        }
+        offer->pending[offer->npending++] = (struct pending){
+            .sock = sock, .peer = peer, .deadline_ns = wh_deadline_after_ms(PENDING_MS)};
     }
 }
 
@@ -243,9 +253,7 @@ static bool send_fd(int sock, int fd)
 static bool pending_serve(struct wh_shmem_offer *offer, const struct pending *pending)
 {
     uint8_t shown[WH_SHMEM_TOKEN_NBYTES + 1]; /* one more, to see that a packet is too long */
-    struct ucred peer;
 
-    bool is_trusted = is_trusted_peer(pending->sock, &peer);
     ssize_t nbytes = recv(pending->sock, shown, sizeof(shown), 0);
     if (nbytes < 0 && (errno == EAGAIN || errno == EINTR) && wh_now_ns() < pending->deadline_ns) {
         return true;
@@ -256,14 +264,12 @@ static bool pending_serve(struct wh_shmem_offer *offer, const struct pending *pe
         fault = "said nothing in time";
     } else if (nbytes != WH_SHMEM_TOKEN_NBYTES || !is_same_token(shown, offer->token)) {
         fault = "does not know the token";
-    } else if (!is_trusted) {
-        fault = "belongs to another user";
     } else if (!send_fd(pending->sock, offer->fd)) {
         fault = "could not be sent the descriptor";
     }
     if (fault != NULL) {
         wh_log(WH_LOG_WARN, WH_SUBSYS_SHM, "shmem: dropped a connection: pid %d uid %d %s",
-               (int)peer.pid, (int)peer.uid, fault);
+               (int)pending->peer.pid, (int)pending->peer.uid, fault);
         return false;
     }
 
@@ -359,8 +365,8 @@ static int recv_fd(int sock)
 
     ssize_t nbytes = recvmsg(sock, &message, MSG_CMSG_CLOEXEC);
     if (nbytes == 0) {
-        /* The kernel looks at the queue first and at the shutdown later: a message sent just before the
-         * close may be there now. */
+        /* The kernel looks at the queue first and at the shutdown later: a message sent just before
+         * the close may be there now. */
         message.msg_controllen = sizeof(control.bytes);
         nbytes = recvmsg(sock, &message, MSG_CMSG_CLOEXEC);
     }
@@ -368,8 +374,8 @@ static int recv_fd(int sock)
         return -1;
     }
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS
-        && header->cmsg_len == CMSG_LEN(sizeof(int))) {
+    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+        header->cmsg_len == CMSG_LEN(sizeof(int))) {
         memcpy(&fd, CMSG_DATA(header), sizeof(fd));
     } else {
         errno = nbytes == 0 ? ECONNRESET : EPROTO;

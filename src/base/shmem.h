@@ -7,12 +7,12 @@
 #ifndef WH_BASE_SHMEM_H
 #define WH_BASE_SHMEM_H
 
-#include <stddef.h>
-#include <stdint.h>
-
 #include "base/macros.h"
 
 #include <whorl/whorl.h>
+
+#include <stddef.h>
+#include <stdint.h>
 
 enum { WH_SHMEM_TOKEN_NBYTES = 32 };
 

@@ -4,22 +4,21 @@
 
 #include "base/sock.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "base/log.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "base/log.h"
 
 /* A silent peer is probed after KEEP_IDLE_S, then every KEEP_GAP_S, and lost after KEEP_PROBES. */
 enum { KEEP_IDLE_S = 10, KEEP_GAP_S = 5, KEEP_PROBES = 3 };
@@ -217,7 +216,7 @@ whorl_result_t wh_sock_own_addrs(const char *ifnames, enum wh_family family,
     }
 
     struct own own = {.list = list, .ifnames = ifnames, .addrs = addrs_out};
-    for (enum if_class class = 0; class < IF_LOOPBACK; class++) {
+    for (enum if_class class = 0; class < IF_LOOPBACK; class ++) {
         if (family != WH_FAMILY_V6) {
             own_add(&own, class, WH_FAMILY_V4, naddrs_max - 1);
         }
@@ -339,8 +338,12 @@ static void tune(int fd)
     }
 }
 
-/* A listening socket of one family, or -1 with errno. */
-static int listen_on(int domain, bool only_v6, uint16_t port)
+/* Every address of a family. */
+static const struct wh_addr any_v4 = {.ip = {[10] = 0xff, [11] = 0xff}};
+static const struct wh_addr any_v6;
+
+/* A listening socket at an address of one family, or -1 with errno. */
+static int listen_on(int domain, bool only_v6, struct wh_addr at, uint16_t port)
 {
     int fd = socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
@@ -349,15 +352,12 @@ static int listen_on(int domain, bool only_v6, uint16_t port)
 
     const int on = 1, v6only = only_v6;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    struct sockaddr_storage sa;
-    socklen_t sa_nbytes;
     if (domain == AF_INET6) {
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only));
-        sa_nbytes = addr_to_sockaddr(&(struct wh_addr){.port = port}, &sa);
-    } else {
-        sa_nbytes = addr_to_sockaddr(&(struct wh_addr){.ip = {[10] = 0xff, [11] = 0xff}, .port = port},
-                                     &sa);
     }
+    at.port = port;
+    struct sockaddr_storage sa;
+    socklen_t sa_nbytes = addr_to_sockaddr(&at, &sa);
 
     if (bind(fd, (struct sockaddr *)&sa, sa_nbytes) != 0 || listen(fd, SOMAXCONN) != 0) {
         int error = errno;
@@ -368,17 +368,9 @@ static int listen_on(int domain, bool only_v6, uint16_t port)
     return fd;
 }
 
-whorl_result_t wh_sock_listen(enum wh_family family, uint16_t port, int *fd_out,
-                              uint16_t *port_out)
+/* Checks what listen_on() returned and tells the port. */
+static whorl_result_t listening(int fd, uint16_t port, int *fd_out, uint16_t *port_out)
 {
-    int fd = -1;
-    if (family != WH_FAMILY_V4) {
-        fd = listen_on(AF_INET6, family == WH_FAMILY_V6, port);
-    }
-    /* A kernel without IPv6, or with it switched off. */
-    if (fd < 0 && family != WH_FAMILY_V6 && (family == WH_FAMILY_V4 || errno != EADDRINUSE)) {
-        fd = listen_on(AF_INET, false, port);
-    }
     if (fd < 0) {
         return errno == EADDRINUSE
                    ? wh_fail(WHORL_E_SYS, WH_SUBSYS_BOOTSTRAP,
@@ -400,6 +392,27 @@ whorl_result_t wh_sock_listen(enum wh_family family, uint16_t port, int *fd_out,
     *fd_out = fd;
     *port_out = addr.port;
     return WHORL_OK;
+}
+
+whorl_result_t wh_sock_listen(enum wh_family family, uint16_t port, int *fd_out, uint16_t *port_out)
+{
+    int fd = -1;
+    if (family != WH_FAMILY_V4) {
+        fd = listen_on(AF_INET6, family == WH_FAMILY_V6, any_v6, port);
+    }
+    /* A kernel without IPv6, or with it switched off. */
+    if (fd < 0 && family != WH_FAMILY_V6 && (family == WH_FAMILY_V4 || errno != EADDRINUSE)) {
+        fd = listen_on(AF_INET, false, any_v4, port);
+    }
+    return listening(fd, port, fd_out, port_out);
+}
+
+whorl_result_t wh_sock_listen_at(const struct wh_addr *addr, uint16_t port, int *fd_out,
+                                 uint16_t *port_out)
+{
+    struct sockaddr_storage sa;
+    addr_to_sockaddr(addr, &sa);
+    return listening(listen_on(sa.ss_family, true, *addr, port), port, fd_out, port_out);
 }
 
 int wh_sock_accept(int listener, struct wh_addr *peer_out)
@@ -429,7 +442,8 @@ int wh_sock_connect(const struct wh_addr *addr)
     }
 
     tune(fd);
-    /* Once closed, it must not keep a listener from its port, which is one of those that anyone gets. */
+    /* Once closed, it must not keep a listener from its port, which is one of those that anyone
+     * gets. */
     int reuse = 1;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
     if (connect(fd, (struct sockaddr *)&sa, sa_nbytes) != 0 && errno != EINPROGRESS) {

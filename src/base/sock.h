@@ -2,20 +2,21 @@
 /*
  * TCP for the control connections: addresses, interfaces, and sockets that never block.
  *
- * Every socket made here is non-blocking, closed on exec, without Nagle's delay, and probes a silent
- * peer, so that a host that vanished is noticed within half a minute. Whoever has to wait, polls.
+ * Every socket made here is non-blocking, closed on exec, without Nagle's delay, and probes a
+ * silent peer, so that a host that vanished is noticed within half a minute. Whoever has to wait,
+ * polls.
  */
 #ifndef WH_BASE_SOCK_H
 #define WH_BASE_SOCK_H
+
+#include "base/macros.h"
+
+#include <whorl/whorl.h>
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-#include "base/macros.h"
-
-#include <whorl/whorl.h>
 
 /** Where somebody listens. IPv4 is the IPv6 address ::ffff:a.b.c.d. */
 struct wh_addr {
@@ -70,10 +71,15 @@ WH_MUST_CHECK whorl_result_t wh_sock_resolve(const char *text, enum wh_family fa
 WH_MUST_CHECK whorl_result_t wh_sock_listen(enum wh_family family, uint16_t port, int *fd_out,
                                             uint16_t *port_out);
 
+/** The same on one address only; addr's own port is not looked at. */
+WH_MUST_CHECK whorl_result_t wh_sock_listen_at(const struct wh_addr *addr, uint16_t port,
+                                               int *fd_out, uint16_t *port_out);
+
 /** Takes one connection that has come; -1 if there is none. The caller closes it. */
 int wh_sock_accept(int listener, struct wh_addr *peer_out);
 
-/** Starts connecting; poll for POLLOUT, then ask wh_sock_error(). The caller closes what it returns;
+/** Starts connecting; poll for POLLOUT, then ask wh_sock_error(). The caller closes what it
+ * returns;
  *  -errno if it failed at once. */
 int wh_sock_connect(const struct wh_addr *addr);
 
@@ -83,8 +89,8 @@ int wh_sock_error(int fd);
 /** Sends what fits. Returns how many bytes, 0 if none fits now, or -errno. Never SIGPIPE. */
 ssize_t wh_sock_send(int fd, const void *bytes, size_t nbytes);
 
-/** Receives what is there. Returns how many bytes, 0 if none is there now, or -errno; -EPIPE when the
- *  peer has closed in good order. */
+/** Receives what is there. Returns how many bytes, 0 if none is there now, or -errno; -EPIPE when
+ *  the peer has closed in good order. */
 ssize_t wh_sock_recv(int fd, void *bytes, size_t nbytes);
 
 #endif

@@ -12,6 +12,8 @@
  */
 #include "base/wait.h"
 
+#include "base/clock.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
@@ -21,8 +23,6 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "base/clock.h"
 
 enum {
     SLEEP_NS = 10000000, /* longest sleep on a bell */

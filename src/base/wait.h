@@ -10,14 +10,14 @@
 #ifndef WH_BASE_WAIT_H
 #define WH_BASE_WAIT_H
 
+#include "base/macros.h"
+
+#include <whorl/whorl.h>
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "base/macros.h"
-
-#include <whorl/whorl.h>
 
 /**
  * Wakes one rank. Lives in memory that all its peers can write, all zero at first.
@@ -67,8 +67,8 @@ WH_MUST_CHECK whorl_result_t wh_wait(const struct wh_wait *wait);
  *  at least 1. Read once. */
 uint32_t wh_usable_cpus(void);
 
-/** Equal in two processes of a host that may use the same cores, so that ranks which a launcher bound to
- *  cores of their own are not taken for ranks that share them. Read once. */
+/** Equal in two processes of a host that may use the same cores, so that ranks which a launcher
+ *  bound to cores of their own are not taken for ranks that share them. Read once. */
 uint64_t wh_usable_cpus_key(void);
 
 #endif

@@ -2,16 +2,15 @@
 /* What a rank does after it has joined: report a failure, count its operations, leave. */
 #include "bootstrap/boot.h"
 
-#include <poll.h>
-#include <stdio.h>
-
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include "base/clock.h"
 #include "base/log.h"
 #include "bootstrap/rank.h"
 #include "bootstrap/service.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* How long wh_boot_leave() tries to send its last words to peers whose buffers are full. */
 enum { LAST_WORDS_MS = 1000 };

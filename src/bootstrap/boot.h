@@ -2,42 +2,43 @@
 /*
  * How ranks find each other, know each other, and talk beside the data.
  *
- * Ranks meet at the root, a thread in the process that made the id. Every connection, to the root and
- * between ranks, starts with a challenge and response in both directions (HMAC-SHA256 over fresh
- * nonces with the job's secret) before anything else is believed. The root tells each rank whom to
- * connect to: rank r connects to r + 1, r + 2, r + 4, ... (mod n), so that an all-gather and a barrier
- * take log2(n) rounds and a rank keeps about 2 log2(n) connections.
+ * Ranks meet at the root, a thread in the process that made the id. Every connection, to the root
+ * and between ranks, starts with a challenge and response in both directions (HMAC-SHA256 over
+ * fresh nonces with the job's secret) before anything else is believed. The root tells each rank
+ * whom to connect to: rank r connects to r + 1, r + 2, r + 4, ... (mod n), so that an all-gather
+ * and a barrier take log2(n) rounds and a rank keeps about 2 log2(n) connections.
  *
  * After the join one service thread per process reads all control connections of all communicators.
- * It notices dead peers even while no call is in progress, and passes failures on from rank to rank.
+ * It notices dead peers even while no call is in progress, and passes failures on from rank to
+ * rank.
  */
 #ifndef WH_BOOTSTRAP_BOOT_H
 #define WH_BOOTSTRAP_BOOT_H
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 #include "base/macros.h"
 
 #include <whorl/whorl.h>
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 /**
  * Makes an id with a random secret and starts its root in this process, on a free port; WHORL_ROOT
- * plays no part. The root ends by itself when all ranks have joined or cannot any more; the one of an
- * id that is never used ends with the process.
+ * plays no part. The root ends by itself when all ranks have joined or cannot any more; the one of
+ * an id that is never used ends with the process.
  */
 WH_MUST_CHECK whorl_result_t wh_boot_id_create(whorl_id_t *id_out);
 
 /**
- * The id of a job whose ranks meet at address ("host:port") with a secret that is any text. The same
- * arguments give the same id. Resolves the host name.
+ * The id of a job whose ranks meet at address ("host:port") with a secret that is any text. The
+ * same arguments give the same id. Resolves the host name.
  */
 WH_MUST_CHECK whorl_result_t wh_boot_id_from_address(const char *address, const char *secret,
                                                      whorl_id_t *id_out);
 
-/** Starts the root of an id from wh_boot_id_from_address() in this process: rank 0 does. The port is
- *  free again when wh_boot_join() of a rank of this process returns successfully. */
+/** Starts the root of an id from wh_boot_id_from_address() in this process: rank 0 does. The port
+ *  is free again when wh_boot_join() of a rank of this process returns successfully. */
 WH_MUST_CHECK whorl_result_t wh_boot_root_start(const whorl_id_t *id);
 
 /** Is id well-formed (magic, version, checksum)? */
@@ -82,8 +83,8 @@ WH_MUST_CHECK whorl_result_t wh_boot_allgather(struct wh_boot *boot, void *block
 WH_MUST_CHECK whorl_result_t wh_boot_barrier(struct wh_boot *boot, uint64_t deadline_ns);
 
 /**
- * Tells every rank that the job has failed; their on_failure() gets rc and text. Any thread, does not
- * wait. Only the first failure of a job counts; on_failure() of this rank is not called.
+ * Tells every rank that the job has failed; their on_failure() gets rc and text. Any thread, does
+ * not wait. Only the first failure of a job counts; on_failure() of this rank is not called.
  */
 void wh_boot_fail(struct wh_boot *boot, whorl_result_t rc, const char *text);
 
@@ -92,10 +93,10 @@ void wh_boot_fail(struct wh_boot *boot, whorl_result_t rc, const char *text);
 void wh_boot_set_nops(struct wh_boot *boot, uint64_t nops);
 
 /**
- * Leaves in good order and frees boot: peers are told how many operations this rank has started, and
- * a peer that starts more fails with an error that names this rank. on_failure() is not running and
- * not called any more when it returns. Takes NULL. Waits for no peer, but up to 1 s for the kernel
- * to take the last bytes.
+ * Leaves in good order and frees boot: peers are told how many operations this rank has started,
+ * and a peer that starts more fails with an error that names this rank. on_failure() is not running
+ * and not called any more when it returns. Takes NULL. Waits for no peer, but up to 1 s for the
+ * kernel to take the last bytes.
  */
 void wh_boot_leave(struct wh_boot *boot);
 

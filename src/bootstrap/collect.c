@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All-gather and barrier by dissemination, ceil(log2 n) rounds for any number of ranks: in round k a
- * rank sends what it has to rank + 2^k and receives from rank - 2^k.
+ * All-gather and barrier by dissemination, ceil(log2 n) rounds for any number of ranks: in round k
+ * a rank sends what it has to rank + 2^k and receives from rank - 2^k.
  *
  *   n = 6            has at first   round 0      round 1          round 2
  *   rank 5 receives        5        4 from 4     3, 2 from 3      1, 0 from 1
@@ -10,14 +10,14 @@
  * inv. 2  Who ends a collective knows that all have begun it. So a rank can be at most one
  *         collective ahead of another, and a rank that leaves after it has sent everything.
  */
+#include "base/log.h"
+#include "bootstrap/rank.h"
+#include "bootstrap/service.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/log.h"
-#include "bootstrap/rank.h"
-#include "bootstrap/service.h"
 
 /* One all-gather, or a barrier (blocks NULL: one empty block per round). */
 struct collective {
@@ -70,8 +70,8 @@ static bool take_letter(const struct collective *c, const struct wh_letter *lett
     return true;
 }
 
-/* Takes all blocks of a round that are in the inbox, forgets those of collectives that were given up;
- * adds their number to *ntaken. False as take_letter(). */
+/* Takes all blocks of a round that are in the inbox, forgets those of collectives that were given
+ * up; adds their number to *ntaken. False as take_letter(). */
 static bool take_letters(const struct collective *c, uint32_t round, uint32_t *ntaken)
 {
     struct wh_boot *boot = c->boot;

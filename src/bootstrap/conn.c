@@ -2,17 +2,16 @@
 /* A control connection without waiting. See conn.h. */
 #include "bootstrap/conn.h"
 
+#include "base/bits.h"
+#include "base/random.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "base/bits.h"
-#include "base/random.h"
 
 enum {
     READ_NBYTES = 4096,           /* asked for at once; more if a frame needs it */
@@ -153,8 +152,9 @@ const char *wh_conn_why(const struct wh_conn *conn, whorl_result_t rc)
     if (conn->error != 0) {
         return strerror(conn->error);
     }
-    return conn->proved ? "it closed the connection"
-                        : "it closed the connection before it had proved that it belongs to the job";
+    return conn->proved
+               ? "it closed the connection"
+               : "it closed the connection before it had proved that it belongs to the job";
 }
 
 /* ---- bytes ---------------------------------------------------------------------------------- */
@@ -170,8 +170,8 @@ static void end(struct wh_conn *conn, int error)
 static void flush(struct wh_conn *conn)
 {
     while (!conn->deaf && queue_nbytes(&conn->out) > 0) {
-        ssize_t sent = wh_sock_send(conn->fd, conn->out.bytes + conn->out.begin,
-                                    queue_nbytes(&conn->out));
+        ssize_t sent =
+            wh_sock_send(conn->fd, conn->out.bytes + conn->out.begin, queue_nbytes(&conn->out));
         if (sent == 0) {
             return;
         }
@@ -211,8 +211,8 @@ static whorl_result_t shake(struct wh_conn *conn)
 
     uint8_t reply[WH_SHAKE_NBYTES_MAX];
     size_t reply_nbytes;
-    whorl_result_t rc = wh_shake_take(&conn->shake, conn->in.bytes + conn->in.begin, reply,
-                                      &reply_nbytes);
+    whorl_result_t rc =
+        wh_shake_take(&conn->shake, conn->in.bytes + conn->in.begin, reply, &reply_nbytes);
     queue_take(&conn->in, expects);
     whorl_result_t add_rc = queue_add(&conn->out, reply, reply_nbytes);
     flush(conn);

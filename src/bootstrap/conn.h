@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One control connection: connecting, handshake, then frames in both directions. Nothing here waits;
- * whoever owns the connection polls its socket and calls wh_conn_advance().
+ * One control connection: connecting, handshake, then frames in both directions. Nothing here
+ * waits; whoever owns the connection polls its socket and calls wh_conn_advance().
  */
 #ifndef WH_BOOTSTRAP_CONN_H
 #define WH_BOOTSTRAP_CONN_H
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 #include "base/macros.h"
 #include "base/sock.h"
 #include "bootstrap/frame.h"
 #include "bootstrap/handshake.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /** Bytes begin..end of a buffer are yet to be used. */
 struct wh_queue {
@@ -46,7 +46,8 @@ WH_MUST_CHECK whorl_result_t wh_conn_call(struct wh_conn *conn, const struct wh_
                                           enum wh_purpose purpose,
                                           const uint8_t secret[WH_SECRET_NBYTES]);
 
-/** Starts the handshake as the one who is called. fd is conn's from now on, also after a failure. */
+/** Starts the handshake as the one who is called. fd is conn's from now on, also after a failure.
+ * */
 WH_MUST_CHECK whorl_result_t wh_conn_answer(struct wh_conn *conn, int fd,
                                             const struct wh_addr *peer, enum wh_purpose purpose,
                                             const uint8_t secret[WH_SECRET_NBYTES]);

@@ -2,12 +2,12 @@
 /* Frames as bytes. See frame.h. */
 #include "bootstrap/frame.h"
 
+#include "base/bytes.h"
+#include "base/macros.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "base/bytes.h"
-#include "base/macros.h"
 
 /* ---- heads ---------------------------------------------------------------------------------- */
 

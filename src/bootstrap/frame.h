@@ -15,13 +15,13 @@
 #ifndef WH_BOOTSTRAP_FRAME_H
 #define WH_BOOTSTRAP_FRAME_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "bootstrap/ticket.h"
 
 #include <whorl/whorl.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 enum {
     WH_HEAD_NBYTES = 24,

@@ -2,16 +2,15 @@
 /* The handshake's messages and steps. See handshake.h. */
 #include "bootstrap/handshake.h"
 
-#include <assert.h>
-#include <stdbool.h>
-#include <string.h>
+#include "base/bytes.h"
+#include "bootstrap/thread.h"
 
+#include <assert.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-
-#include "base/bytes.h"
-#include "bootstrap/thread.h"
+#include <stdbool.h>
+#include <string.h>
 
 enum {
     SHAKE_MAGIC = 0x53524857, /* "WHRS" */
@@ -22,7 +21,8 @@ enum {
     TRANSCRIPT_NBYTES_MAX = 16 + WH_HELLO_NBYTES + WH_NONCE_NBYTES + WH_MAC_NBYTES,
 };
 static_assert((int)AT_MAC == (int)WH_HELLO_NBYTES, "a hello ends with its nonce");
-static_assert((int)AT_MAC + (int)WH_MAC_NBYTES == (int)WH_CHALLENGE_NBYTES, "a challenge ends with its mac");
+static_assert((int)AT_MAC + (int)WH_MAC_NBYTES == (int)WH_CHALLENGE_NBYTES,
+              "a challenge ends with its mac");
 
 /* ---- messages ------------------------------------------------------------------------------- */
 

@@ -10,18 +10,18 @@
  *     mac_b = HMAC-SHA256(secret, "whorl answers" | hello | nonce_b)
  *     mac_a = HMAC-SHA256(secret, "whorl calls"   | hello | nonce_b | mac_b)
  *
- * Both nonces are fresh, so nothing that was recorded works again; the words differ, so no end can be
- * answered with its own message. The answerer proves itself first: a caller never shows what it has
- * to somebody who does not know the secret. This is a pure state machine: bytes in, bytes out.
+ * Both nonces are fresh, so nothing that was recorded works again; the words differ, so no end can
+ * be answered with its own message. The answerer proves itself first: a caller never shows what it
+ * has to somebody who does not know the secret. This is a pure state machine: bytes in, bytes out.
  */
 #ifndef WH_BOOTSTRAP_HANDSHAKE_H
 #define WH_BOOTSTRAP_HANDSHAKE_H
 
-#include <stddef.h>
-#include <stdint.h>
-
 #include "base/macros.h"
 #include "bootstrap/ticket.h"
+
+#include <stddef.h>
+#include <stdint.h>
 
 enum {
     WH_PROTOCOL_VERSION = 1,

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Joining: ask the root. Its addresses are tried one after the other, again and again until the
- * deadline, because rank 0 may start later than this rank. Who answers but cannot prove that it knows
- * the secret ends the search, unless another address still may do better.
+ * deadline, because rank 0 may start later than this rank. Who answers but cannot prove that it
+ * knows the secret ends the search, unless another address still may do better.
  */
 #include "bootstrap/join.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "bootstrap/self.h"
+#include "bootstrap/service.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -12,13 +17,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-
 #include <unistd.h>
-
-#include "base/clock.h"
-#include "base/log.h"
-#include "bootstrap/self.h"
-#include "bootstrap/service.h"
 
 enum {
     CONNECT_MS = 1000,      /* for one address in the first round; doubles each round ... */
@@ -39,6 +38,7 @@ struct search {
     uint32_t round;
     whorl_result_t rcs[WH_NADDRS_MAX];
     char whys[WH_NADDRS_MAX][WHY_NBYTES];
+    bool said_files; /* that there are too few descriptors */
 };
 
 static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
@@ -63,8 +63,8 @@ static whorl_result_t try_address(struct search *search, uint32_t i, struct wh_c
     uint64_t limit_ms = (uint64_t)CONNECT_MS << (search->round < 3 ? search->round : 3);
     uint64_t connect_ns = earlier(wh_deadline_after_ms(limit_ms), search->deadline_ns);
     uint64_t shake_ns = earlier(wh_deadline_after_ms(limit_ms + SHAKE_MS), search->deadline_ns);
-    whorl_result_t rc = wh_conn_call(conn, &search->ticket->addrs[i], WH_PURPOSE_JOIN,
-                                     search->ticket->secret);
+    whorl_result_t rc =
+        wh_conn_call(conn, &search->ticket->addrs[i], WH_PURPOSE_JOIN, search->ticket->secret);
     while (rc == WHORL_OK && !conn->proved && !conn->ended) {
         rc = conn_wait(conn, conn->connecting ? connect_ns : shake_ns);
     }
@@ -74,6 +74,13 @@ static whorl_result_t try_address(struct search *search, uint32_t i, struct wh_c
 
     if (rc == WHORL_OK) {
         rc = WHORL_E_SYS;
+    }
+    if ((conn->error == EMFILE || conn->error == ENFILE) && !search->said_files) {
+        /* Later tries may fail for another reason, which would hide the cause. */
+        wh_log(WH_LOG_WARN, WH_SUBSYS_BOOTSTRAP,
+               "no socket to reach the root with: %s; raise the limit of open files (ulimit -n)",
+               strerror(conn->error));
+        search->said_files = true;
     }
     search->rcs[i] = rc;
     snprintf(search->whys[i], WHY_NBYTES, "%s",
@@ -94,8 +101,8 @@ static bool search_is_hopeless(const struct search *search)
     bool stranger = false, silent = false;
     for (uint32_t i = 0; i < search->ticket->naddrs; i++) {
         whorl_result_t rc = search->rcs[i];
-        stranger = stranger || rc == WHORL_E_TRUST || rc == WHORL_E_UNSUPPORTED ||
-                   rc == WHORL_E_ARG;
+        stranger =
+            stranger || rc == WHORL_E_TRUST || rc == WHORL_E_UNSUPPORTED || rc == WHORL_E_ARG;
         silent = silent || rc == WHORL_E_TIMEOUT;
     }
     return stranger && (!silent || search->round + 1 >= ROUNDS_TO_TRUST);
@@ -251,7 +258,12 @@ static whorl_result_t join(struct wh_boot *boot, const struct wh_ticket *ticket,
     if (rc == WHORL_OK) {
         rc = describe_self(boot, timeout_ms);
     }
-    if (rc == WHORL_OK) {
+    const struct wh_addr *loopback = wh_ticket_loopback(ticket);
+    if (rc == WHORL_OK && loopback != NULL) {
+        boot->self.addrs[0] = *loopback;
+        boot->self.naddrs = 1;
+        rc = wh_sock_listen_at(loopback, 0, &listener, &boot->self.port);
+    } else if (rc == WHORL_OK) {
         rc = wh_sock_listen(family, 0, &listener, &boot->self.port);
     }
     if (rc != WHORL_OK) {

@@ -10,8 +10,8 @@
 /**
  * Finds the root, tells it who this rank is and waits for its answer: peer of the outgoing edges.
  *
- * Blocking  Until all ranks have joined; until deadline_ns and a little, so that the root, who knows
- *           more, is the one to say who is missing.
+ * Blocking  Until all ranks have joined; until deadline_ns and a little, so that the root, who
+ *           knows more, is the one to say who is missing.
  * Errors    as wh_boot_join(), reported.
  */
 WH_MUST_CHECK whorl_result_t wh_join_root(struct wh_boot *boot, const struct wh_ticket *ticket,

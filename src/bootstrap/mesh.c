@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Joining: connect the edges. Every rank dials its outgoing edges and takes the incoming ones in one
- * poll loop, so no order of ranks can wait in a circle. On each new connection, after the handshake,
- * the caller says who it is and whom it means, and the other end says who it is: one job's ranks share
- * the secret, so only this tells a rank from another that is found at the same address.
+ * Joining: connect the edges. Every rank dials its outgoing edges and takes the incoming ones in
+ * one poll loop, so no order of ranks can wait in a circle. On each new connection, after the
+ * handshake, the caller says who it is and whom it means, and the other end says who it is: one
+ * job's ranks share the secret, so only this tells a rank from another that is found at the same
+ * address.
  */
+#include "base/clock.h"
+#include "base/log.h"
 #include "bootstrap/join.h"
+#include "bootstrap/service.h"
 
 #include <assert.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
 #include <unistd.h>
-
-#include "base/clock.h"
-#include "base/log.h"
-#include "bootstrap/service.h"
 
 enum {
     CALLERS_MAX = 64,
@@ -141,8 +140,8 @@ static void dial_start(struct mesh *mesh, uint32_t k)
     const struct wh_member *peer = &mesh->boot->edges[k].peer;
     dial->deadline_ns = wh_deadline_after_ms((uint64_t)CONNECT_MS << dial->pass);
     dial->shake_ns = wh_deadline_after_ms(SHAKE_MS);
-    whorl_result_t rc = wh_conn_call(&dial->conn, &peer->addrs[dial->addr], WH_PURPOSE_EDGE,
-                                     mesh->secret);
+    whorl_result_t rc =
+        wh_conn_call(&dial->conn, &peer->addrs[dial->addr], WH_PURPOSE_EDGE, mesh->secret);
     if (rc != WHORL_OK) {
         dial_failed(mesh, k, wh_conn_why(&dial->conn, rc));
     }

@@ -2,19 +2,18 @@
 /* What a rank does with the frames of its edges, and how a failure spreads. See rank.h. */
 #include "bootstrap/rank.h"
 
+#include "base/bits.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "bootstrap/service.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
 #include <unistd.h>
-
-#include "base/bits.h"
-#include "base/clock.h"
-#include "base/log.h"
-#include "bootstrap/service.h"
 
 enum { RECHECK_NS = 10 * 1000 * 1000 };
 

@@ -11,14 +11,14 @@
 #ifndef WH_BOOTSTRAP_RANK_H
 #define WH_BOOTSTRAP_RANK_H
 
+#include "bootstrap/boot.h"
+#include "bootstrap/conn.h"
+#include "bootstrap/frame.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "bootstrap/boot.h"
-#include "bootstrap/conn.h"
-#include "bootstrap/frame.h"
 
 enum { WH_EDGES_MAX = 2 * WH_ROUNDS_MAX, WH_NO_EDGE = WH_EDGES_MAX };
 

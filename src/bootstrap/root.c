@@ -7,29 +7,29 @@
  * stranger who does anything else is dropped with one line in the log.
  *
  * When all seats are taken everyone is welcomed and the root ends. When that cannot happen any more
- * everyone is refused with the reason, and so are ranks that come a little later (LINGER_MS), so that
- * they need not find out by a timeout.
+ * everyone is refused with the reason, and so are ranks that come a little later (LINGER_MS), so
+ * that they need not find out by a timeout.
  *
- * inv. 1  Guests of the root's own process are answered last: what a process does after its join, like
- *         ending or listening on the same port again, comes after the root has answered all others.
+ * inv. 1  Guests of the root's own process are answered last: what a process does after its join,
+ *         like ending or listening on the same port again, comes after the root has answered all
+ *         others.
  */
 #include "bootstrap/root.h"
-
-#include <assert.h>
-#include <errno.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <openssl/crypto.h>
-#include <unistd.h>
 
 #include "base/bits.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "bootstrap/conn.h"
 #include "bootstrap/thread.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 enum {
     STRANGERS_MAX = 256,
@@ -220,8 +220,8 @@ static bool seat_is_empty(const void *ctx, uint32_t rank)
 static void refuse_for_missing(struct root *root)
 {
     struct wh_failure failure = {.rc = WHORL_E_TIMEOUT};
-    int nchars = snprintf(failure.text, sizeof(failure.text), "%u of %u ranks joined; missing: ",
-                          root->nseated, root->nranks);
+    int nchars = snprintf(failure.text, sizeof(failure.text),
+                          "%u of %u ranks joined; missing: ", root->nseated, root->nranks);
     wh_ranks_print(root->nranks, seat_is_empty, root, failure.text + nchars,
                    sizeof(failure.text) - (size_t)nchars);
     refuse_all(root, &failure);
@@ -408,8 +408,8 @@ static uint64_t expire(struct root *root)
 
 static bool root_is_over(const struct root *root)
 {
-    bool refused = root->refusing &&
-                   (root->nrefused >= root->nranks || wh_now_ns() >= root->deadline_ns);
+    bool refused =
+        root->refusing && (root->nrefused >= root->nranks || wh_now_ns() >= root->deadline_ns);
     if (!root->welcomed && !refused) {
         return false;
     }

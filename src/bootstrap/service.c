@@ -2,19 +2,18 @@
 /* The thread that reads all edges. See service.h. */
 #include "bootstrap/service.h"
 
+#include "base/clock.h"
+#include "base/log.h"
+#include "bootstrap/thread.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-#include "base/clock.h"
-#include "base/log.h"
-#include "bootstrap/thread.h"
 
 enum { NEVENTS = 64, EDGE_BITS = 8, POLL_MS_MAX = 60 * 1000 };
 static_assert(WH_EDGES_MAX < 1 << EDGE_BITS, "a key has room for the edge");

@@ -5,8 +5,8 @@
  *
  * inv. 1  All state of all ranks changes under one lock, which is never held while anybody waits or
  *         while on_failure() runs.
- * inv. 2  epoll carries a rank's key and the edge's number, never a pointer: a rank that has left in
- *         between is simply not found.
+ * inv. 2  epoll carries a rank's key and the edge's number, never a pointer: a rank that has left
+ *         in between is simply not found.
  */
 #ifndef WH_BOOTSTRAP_SERVICE_H
 #define WH_BOOTSTRAP_SERVICE_H

@@ -12,12 +12,11 @@
  */
 #include "bootstrap/ticket.h"
 
-#include <assert.h>
-#include <string.h>
-
-#include <openssl/crypto.h>
-
 #include "base/bytes.h"
+
+#include <assert.h>
+#include <openssl/crypto.h>
+#include <string.h>
 
 enum {
     TICKET_MAGIC = 0x4c524857, /* "WHRL" */
@@ -58,6 +57,16 @@ void wh_ticket_encode(const struct wh_ticket *ticket, whorl_id_t *id_out)
         memcpy(p + AT_ADDRS + 16 * i, ticket->addrs[i].ip, 16);
     }
     wh_put_le64(p + AT_CHECKSUM, checksum(p, AT_CHECKSUM));
+}
+
+const struct wh_addr *wh_ticket_loopback(const struct wh_ticket *ticket)
+{
+    for (uint32_t i = 0; i < ticket->naddrs; i++) {
+        if (!wh_addr_is_loopback(&ticket->addrs[i])) {
+            return NULL;
+        }
+    }
+    return ticket->naddrs > 0 ? &ticket->addrs[0] : NULL;
 }
 
 bool wh_ticket_decode(const whorl_id_t *id, struct wh_ticket *ticket_out)

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ids: made at random together with their root, or from an address and a secret that all ranks know. */
-#include <stdlib.h>
-#include <string.h>
-
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-
+/* Ids: made at random together with their root, or from an address and a secret that all ranks
+ * know. */
 #include "base/log.h"
 #include "base/random.h"
 #include "base/sock.h"
@@ -14,6 +9,11 @@
 #include "bootstrap/self.h"
 #include "bootstrap/thread.h"
 #include "bootstrap/ticket.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
 
 bool wh_boot_id_valid(const whorl_id_t *id)
 {
@@ -102,9 +102,11 @@ whorl_result_t wh_boot_root_start(const whorl_id_t *id)
     enum wh_family family;
     int listener;
     uint16_t port;
+    const struct wh_addr *loopback = wh_ticket_loopback(&ticket);
     whorl_result_t rc = wh_self_family(&family);
     if (rc == WHORL_OK) {
-        rc = wh_sock_listen(family, ticket.port, &listener, &port);
+        rc = loopback != NULL ? wh_sock_listen_at(loopback, ticket.port, &listener, &port)
+                              : wh_sock_listen(family, ticket.port, &listener, &port);
     }
     if (rc == WHORL_OK) {
         rc = wh_root_start(&ticket, listener);

@@ -2,19 +2,20 @@
 /*
  * Batches: calls that run together in one thread.
  *
- * A batch is one loop over its calls, inside wh_wait(). A call starts when its communicator's ticket
- * is on turn and nothing that it must come after is still running: collectives of a communicator run
- * one after the other, messages on the same plan too, everything else side by side. That is what lets
- * one thread drive several ranks, or exchange messages in both directions.
+ * A batch is one loop over its calls, inside wh_wait(). A call starts when its communicator's
+ * ticket is on turn and nothing that it must come after is still running: collectives of a
+ * communicator run one after the other, messages on the same plan too, everything else side by
+ * side. That is what lets one thread drive several ranks, or exchange messages in both directions.
  */
+#include "comm/batch.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/clock.h"
-#include "base/log.h"
-#include "comm/batch.h"
 
 enum call_state { CALL_PENDING, CALL_RUNNING, CALL_DONE };
 
@@ -48,11 +49,6 @@ struct small_batch {
     struct running_call call;
     struct part part;
 };
-
-static bool is_p2p(enum wh_coll coll)
-{
-    return coll == WH_COLL_SEND || coll == WH_COLL_RECV;
-}
 
 static struct part *part_of(struct wh_batch *b, const struct whorl_comm *comm)
 {
@@ -94,7 +90,7 @@ static whorl_result_t start_call(struct running_call *rc_call)
         return WHORL_IN_PROGRESS;
     }
 
-    if (is_p2p(call->coll)) {
+    if (wh_coll_is_p2p(call->coll)) {
         call->op.seq = row->next_seq++;
     } else {
         call->op.seq = comm->next_seq++;
@@ -114,7 +110,7 @@ static void end_call(struct wh_batch *b, struct part *part, struct running_call 
 {
     if (call->state == CALL_RUNNING) {
         call->row->busy = false;
-        part->collective_running &= is_p2p(call->call.coll);
+        part->collective_running &= wh_coll_is_p2p(call->call.coll);
     }
     call->state = CALL_DONE;
     call->rc = rc;
@@ -129,7 +125,7 @@ static void end_call(struct wh_batch *b, struct part *part, struct running_call 
 /* Is this a message from the rank to itself? */
 static bool is_self(const struct wh_call *call)
 {
-    return is_p2p(call->coll) && call->root == call->comm->rank;
+    return wh_coll_is_p2p(call->coll) && call->root == call->comm->rank;
 }
 
 /* A message to itself is a copy, from the first send that is left to the first receive. */
@@ -206,7 +202,7 @@ static void poll_call(struct wh_batch *b, struct running_call *call, bool *moved
     } else if (is_self(&call->call)) {
         rc = call->call.coll == WH_COLL_SEND ? copy_self(b, part, call) : await_self(b, part);
     } else if (call->state == CALL_PENDING) {
-        bool collective = !is_p2p(call->call.coll);
+        bool collective = !wh_coll_is_p2p(call->call.coll);
         if (collective && part->collective_running) {
             return;
         }
@@ -346,12 +342,14 @@ static void add_call(struct wh_batch *b, const struct wh_call *call)
     b->nleft++;
 }
 
-whorl_result_t wh_batch_create(const struct wh_call *calls, size_t ncalls, struct wh_batch **batch_out)
+whorl_result_t wh_batch_create(const struct wh_call *calls, size_t ncalls,
+                               struct wh_batch **batch_out)
 {
     struct wh_batch *b =
         malloc(sizeof(*b) + ncalls * (sizeof(struct running_call) + sizeof(struct part)));
     if (b == NULL) {
-        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for a group of %zu calls", ncalls);
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for a group of %zu calls",
+                       ncalls);
     }
     *b = (struct wh_batch){.calls = (struct running_call *)(b + 1)};
     b->parts = (struct part *)(b->calls + ncalls);

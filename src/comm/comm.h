@@ -3,18 +3,15 @@
  * Communicators: who is in one, what it has to do, and how it ends.
  *
  * Turns. Calls on a communicator run in the order in which they were made, also when some wait in
- * streams: each batch of calls draws a ticket, and only the batch whose ticket is on turn touches the
- * plans and the wire. Handing on the turn is the release that the next batch acquires.
+ * streams: each batch of calls draws a ticket, and only the batch whose ticket is on turn touches
+ * the plans and the wire. Handing on the turn is the release that the next batch acquires.
  *
- * Failure. The first failure wins, wherever it is noticed (this rank's runner, the service thread of
- * bootstrap, an abort from another thread): it is stored once, sets the stop word, wakes who sleeps,
- * and is passed on to all ranks. From then on every call returns it.
+ * Failure. The first failure wins, wherever it is noticed (this rank's runner, the service thread
+ * of bootstrap, an abort from another thread): it is stored once, sets the stop word, wakes who
+ * sleeps, and is passed on to all ranks. From then on every call returns it.
  */
 #ifndef WH_COMM_COMM_H
 #define WH_COMM_COMM_H
-
-#include <pthread.h>
-#include <stdatomic.h>
 
 #include "base/config.h"
 #include "base/wait.h"
@@ -24,6 +21,9 @@
 #include "executor/cpu/run.h"
 #include "tuner/select.h"
 #include "wire/wire.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
 
 enum {
     WH_COMM_NAME_NBYTES = 64,
@@ -92,7 +92,7 @@ struct whorl_comm {
 struct wh_call {
     struct whorl_comm *comm;
     enum wh_coll coll;
-    uint32_t root; /* or the peer */
+    uint32_t root;   /* or the peer */
     struct wh_op op; /* seq is filled in when it runs */
     struct whorl_stream *stream;
 };
@@ -162,8 +162,8 @@ void wh_comm_keep_error(struct whorl_comm *comm);
 
 /**
  * Runs calls, of one or several communicators, together: collectives of one communicator in order,
- * everything else side by side. If any has a stream, all of their streams come together for it and go on
- * after it. Returns when the calls without a stream are complete; without any, at once.
+ * everything else side by side. If any has a stream, all of their streams come together for it and
+ * go on after it. Returns when the calls without a stream are complete; without any, at once.
  *
  * Returns the first error, if it waited.
  */
@@ -184,7 +184,8 @@ struct wh_launch {
 /** Looks a variable up; NULL: not set. */
 typedef const char *(*wh_launch_lookup_fn)(const char *name);
 
-/** Reads the launcher's variables. WHORL_E_CONFIG, reported: none found, or one that makes no sense. */
+/** Reads the launcher's variables. WHORL_E_CONFIG, reported: none found, or one that makes no
+ * sense. */
 WH_MUST_CHECK whorl_result_t wh_launch_read(wh_launch_lookup_fn lookup,
                                             const struct wh_config *config,
                                             struct wh_launch *launch_out);

@@ -3,18 +3,22 @@
  * How a communicator comes to be: join, tell each other who we are, connect, and only then believe
  * that it works: the last step is a barrier, so that either all ranks have a communicator or none.
  */
-#include <assert.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/bits.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "comm/comm.h"
 #include "comm/members.h"
 
-enum { SLOT_NBYTES_MIN = 512, SLOT_NBYTES_MAX = 1 << 28 };
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SLOT_NBYTES_MIN = 512,
+    SLOT_NBYTES_MAX = 1 << 28,
+    CONNECT_MS_MIN = 10000, /* for what comes after the join, however late the last rank joined */
+};
 
 static whorl_result_t configure(struct whorl_comm *comm, const struct wh_comm_args *args,
                                 const struct wh_config *config)
@@ -29,11 +33,12 @@ static whorl_result_t configure(struct whorl_comm *comm, const struct wh_comm_ar
 
     uint64_t slot_nbytes = config->buffer_nbytes / config->nslots & ~UINT64_C(63);
     if (slot_nbytes < SLOT_NBYTES_MIN || slot_nbytes > SLOT_NBYTES_MAX) {
-        return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
-                       "WHORL_BUFFSIZE of %llu bytes makes %llu slots (WHORL_SLOTS) of %llu bytes each; "
-                       "a slot must have %d to %d bytes",
-                       (unsigned long long)config->buffer_nbytes, (unsigned long long)config->nslots,
-                       (unsigned long long)slot_nbytes, SLOT_NBYTES_MIN, SLOT_NBYTES_MAX);
+        return wh_fail(
+            WHORL_E_CONFIG, WH_SUBSYS_ENV,
+            "WHORL_BUFFSIZE of %llu bytes makes %llu slots (WHORL_SLOTS) of %llu bytes each; "
+            "a slot must have %d to %d bytes",
+            (unsigned long long)config->buffer_nbytes, (unsigned long long)config->nslots,
+            (unsigned long long)slot_nbytes, SLOT_NBYTES_MIN, SLOT_NBYTES_MAX);
     }
     comm->slot_nbytes = (size_t)slot_nbytes;
     comm->next_seq = 1;
@@ -46,7 +51,8 @@ static whorl_result_t exchange_members(struct whorl_comm *comm, uint64_t deadlin
     if (blocks == NULL) {
         return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for %u members", comm->nranks);
     }
-    wh_comm_member_encode(&comm->members[comm->rank], blocks + (size_t)comm->rank * WH_COMM_MEMBER_NBYTES);
+    wh_comm_member_encode(&comm->members[comm->rank],
+                          blocks + (size_t)comm->rank * WH_COMM_MEMBER_NBYTES);
     whorl_result_t rc = wh_boot_allgather(comm->boot, blocks, WH_COMM_MEMBER_NBYTES, deadline_ns);
     for (uint32_t r = 0; rc == WHORL_OK && r < comm->nranks; r++) {
         wh_comm_member_decode(blocks + (size_t)r * WH_COMM_MEMBER_NBYTES, &comm->members[r]);
@@ -173,6 +179,7 @@ static whorl_result_t bring_up(struct whorl_comm *comm, const struct wh_comm_arg
     if (rc == WHORL_OK) {
         rc = wh_comm_member_self(&comm->members[comm->rank]);
     }
+    uint64_t deadline_ns = wh_deadline_after_ms(comm->init_timeout_ms);
     if (rc == WHORL_OK) {
         rc = join(comm, &args->id);
     }
@@ -180,7 +187,8 @@ static whorl_result_t bring_up(struct whorl_comm *comm, const struct wh_comm_arg
         return rc;
     }
 
-    uint64_t deadline_ns = wh_deadline_after_ms(comm->init_timeout_ms);
+    uint64_t least_ns = wh_deadline_after_ms(CONNECT_MS_MIN);
+    deadline_ns = deadline_ns > least_ns ? deadline_ns : least_ns;
     rc = exchange_members(comm, deadline_ns);
     if (rc == WHORL_OK) {
         set_policy(comm, config);
@@ -212,7 +220,8 @@ whorl_result_t wh_comm_create(const struct wh_comm_args *args, struct whorl_comm
     }
     whorl_result_t rc = bring_up(comm, args);
     if (rc == WHORL_OK) {
-        wh_log(WH_LOG_INFO, WH_SUBSYS_INIT, "communicator%s%s ready: rank %u of %u, %u usable cores",
+        wh_log(WH_LOG_INFO, WH_SUBSYS_INIT,
+               "communicator%s%s ready: rank %u of %u, %u usable cores",
                comm->name[0] != '\0' ? " " : "", comm->name, comm->rank, comm->nranks,
                comm->members[comm->rank].ncpus);
         *comm_out = comm;

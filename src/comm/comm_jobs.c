@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Several ranks of one thread come to be: each in a thread of its own for as long as that takes. */
+#include "base/log.h"
+#include "comm/comm.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/log.h"
-#include "comm/comm.h"
 
 struct job_thread {
     const struct wh_comm_job *job;
@@ -30,7 +30,8 @@ static void *job_main(void *arg)
     return NULL;
 }
 
-static whorl_result_t finish(struct job_thread *threads, size_t njobs, struct whorl_comm **comms_out)
+static whorl_result_t finish(struct job_thread *threads, size_t njobs,
+                             struct whorl_comm **comms_out)
 {
     whorl_result_t rc = WHORL_OK;
     for (size_t i = 0; i < njobs; i++) {
@@ -65,8 +66,8 @@ whorl_result_t wh_comm_run_jobs(const struct wh_comm_job *jobs, size_t njobs,
         threads[i].started = err == 0;
         if (err != 0) {
             threads[i].rc = wh_fail(WHORL_E_SYS, WH_SUBSYS_INIT,
-                                    "no thread to make communicator %zu of %zu in: %s", i + 1, njobs,
-                                    strerror(err));
+                                    "no thread to make communicator %zu of %zu in: %s", i + 1,
+                                    njobs, strerror(err));
             snprintf(threads[i].text, sizeof(threads[i].text), "%s", wh_error_get());
         }
     }

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Splitting: everyone tells color and key; the first rank of each color makes an id for it; everyone
- * learns all ids and joins the one of its color. A new communicator is like any other from then on.
+ * Splitting: everyone tells color and key; the first rank of each color makes an id for it;
+ * everyone learns all ids and joins the one of its color. A new communicator is like any other from
+ * then on.
  */
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "comm/comm.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 enum { CHOICE_NBYTES = 8 };
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdio.h>
-#include <string.h>
-
 #include "base/log.h"
 #include "comm/comm.h"
+
+#include <stdio.h>
+#include <string.h>
 
 void wh_comm_ring(struct whorl_comm *comm)
 {
@@ -32,8 +32,8 @@ static bool record(struct whorl_comm *comm, whorl_result_t rc, const char *text)
 whorl_result_t wh_comm_fail(struct whorl_comm *comm, whorl_result_t rc, const char *text)
 {
     char whole[WH_FAILURE_NBYTES];
-    snprintf(whole, sizeof(whole), "%s [reported by rank %u, host %s, pid %u%s%s]", text, comm->rank,
-             comm->members[comm->rank].host, comm->members[comm->rank].pid,
+    snprintf(whole, sizeof(whole), "%s [reported by rank %u, host %s, pid %u%s%s]", text,
+             comm->rank, comm->members[comm->rank].host, comm->members[comm->rank].pid,
              comm->name[0] != '\0' ? ", communicator " : "", comm->name);
     if (record(comm, rc, whole) && comm->boot != NULL) {
         wh_boot_fail(comm->boot, rc, whole);

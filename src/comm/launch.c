@@ -3,16 +3,15 @@
  * What launchers put into the environment: who this rank is and where the ranks meet.
  *
  * The ranks meet at rank 0. torchrun's own store listens at MASTER_PORT when its agent hosts it
- * (TORCHELASTIC_USE_AGENT_STORE),
-     so the port after it is used then. Launchers that say nothing about
- * an address but do say that all ranks are on this host meet on loopback.
+ * (TORCHELASTIC_USE_AGENT_STORE), so the port after it is used then. Launchers that say nothing
+ * about an address but do say that all ranks are on this host meet on loopback.
  */
+#include "base/log.h"
+#include "comm/comm.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-
-#include "base/log.h"
-#include "comm/comm.h"
 
 enum { DEFAULT_PORT = 29555 };
 
@@ -160,6 +159,13 @@ static whorl_result_t read_root(wh_launch_lookup_fn lookup, const struct launche
     return WHORL_OK;
 }
 
+/* Does an address that is not resolved yet stay on this host for sure? */
+static bool is_loopback(const char *root)
+{
+    return strncmp(root, "127.", 4) == 0 || strncmp(root, "[::1]", 5) == 0 ||
+           strncmp(root, "localhost:", 10) == 0;
+}
+
 whorl_result_t wh_launch_read(wh_launch_lookup_fn lookup, const struct wh_config *config,
                               struct wh_launch *launch_out)
 {
@@ -179,9 +185,15 @@ whorl_result_t wh_launch_read(wh_launch_lookup_fn lookup, const struct wh_config
         if (rc != WHORL_OK) {
             return rc;
         }
-        wh_log(WH_LOG_INFO, WH_SUBSYS_INIT, "started by %s: rank %u of %u, root at %s%s", l->name,
-               launch.rank, launch.nranks, launch.root,
-               config->secret[0] != '\0' ? "" : ", no WHORL_SECRET");
+        wh_log(WH_LOG_INFO, WH_SUBSYS_INIT, "started by %s: rank %u of %u, root at %s", l->name,
+               launch.rank, launch.nranks, launch.root);
+        if (config->secret[0] == '\0' && launch.rank == 0 && !is_loopback(launch.root)) {
+            wh_log(WH_LOG_WARN, WH_SUBSYS_INIT,
+                   "WHORL_SECRET is not set: whoever reaches %s and guesses the job's name can "
+                   "disturb "
+                   "it; set it to the same random text on every rank",
+                   launch.root);
+        }
         *launch_out = launch;
         return WHORL_OK;
     }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "comm/members.h"
 
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/shmem.h"
+
 #include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "base/bytes.h"
-#include "base/log.h"
-#include "base/random.h"
-#include "base/shmem.h"
 
 static_assert(WH_COMM_MEMBER_NBYTES == 32 + WH_HOST_NAME_NBYTES, "layout of a member");
 

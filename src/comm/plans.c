@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "comm/plans.h"
 
-#include <stdlib.h>
-
 #include "base/log.h"
+
+#include <stdlib.h>
 
 static struct wh_plan_row *find_row(const struct wh_plans *plans, const struct wh_algo *algo,
                                     uint32_t root)
@@ -52,9 +52,10 @@ static whorl_result_t make_row(struct wh_plans *plans, const struct wh_plan_quer
     row->root = query->problem.root;
     row->next_seq = 1;
     plans->rows[plans->nrows++] = row;
-    wh_log(WH_LOG_INFO, WH_SUBSYS_TUNING, "%s of %zu bytes: algorithm %s (%u lanes, %u steps, %u links)",
-           wh_coll_str(algo->coll), query->nbytes, algo->name, row->plan->sched->nlanes,
-           row->plan->sched->nsteps, row->plan->sched->nlinks);
+    wh_log(WH_LOG_INFO, WH_SUBSYS_TUNING,
+           "%s of %zu bytes: algorithm %s (%u lanes, %u steps, %u links)", wh_coll_str(algo->coll),
+           query->nbytes, algo->name, row->plan->sched->nlanes, row->plan->sched->nsteps,
+           row->plan->sched->nlinks);
     *row_out = row;
     return WHORL_OK;
 }
@@ -64,8 +65,9 @@ whorl_result_t wh_plans_get(struct wh_plans *plans, const struct wh_plan_query *
 {
     const struct wh_problem *problem = &query->problem;
     /* Any spread will do: a wrong guess costs a run of the cost functions, nothing else. */
-    uint64_t mix = (query->nbytes ^ ((uint64_t)problem->coll << 56) ^ ((uint64_t)problem->root << 40)) *
-                   UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t mix =
+        (query->nbytes ^ ((uint64_t)problem->coll << 56) ^ ((uint64_t)problem->root << 40)) *
+        UINT64_C(0x9e3779b97f4a7c15);
     struct wh_plan_choice *choice = &plans->choices[mix >> 58];
     if (choice->row != NULL && choice->coll == problem->coll && choice->root == problem->root &&
         choice->nbytes == query->nbytes) {

@@ -43,7 +43,8 @@ struct wh_plan_query {
     size_t slot_nbytes;
 };
 
-/** The row for a call; made if need be. WHORL_E_UNSUPPORTED if no algorithm is allowed that fits. */
+/** The row for a call; made if need be. WHORL_E_UNSUPPORTED if no algorithm is allowed that fits.
+ * */
 WH_MUST_CHECK whorl_result_t wh_plans_get(struct wh_plans *plans, const struct wh_plan_query *query,
                                           struct wh_plan_row **row_out);
 

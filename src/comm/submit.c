@@ -2,17 +2,17 @@
 /*
  * From calls to work in streams.
  *
- * The calls of a group are one batch, whatever their streams: it starts when all of its streams have
- * come to it, and all of them go on when it has ended. So the order of calls within a group does not
- * depend on streams, and messages that wait for one another may be on different ones. Each stream but the
- * one that runs the batch has a gate in its queue instead. Calls without a stream make the caller's thread
- * one of those that take part, and the one that runs.
+ * The calls of a group are one batch, whatever their streams: it starts when all of its streams
+ * have come to it, and all of them go on when it has ended. So the order of calls within a group
+ * does not depend on streams, and messages that wait for one another may be on different ones. Each
+ * stream but the one that runs the batch has a gate in its queue instead. Calls without a stream
+ * make the caller's thread one of those that take part, and the one that runs.
  */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "base/log.h"
 #include "comm/batch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 
 struct submission;
 
@@ -100,7 +100,8 @@ static whorl_result_t submission_create(const struct wh_call *calls, size_t ncal
     }
     struct submission *s = calloc(1, sizeof(*s) + ngates * sizeof(s->gates[0]));
     if (s == NULL) {
-        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for a group of %zu calls", ncalls);
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for a group of %zu calls",
+                       ncalls);
     }
     whorl_result_t rc = wh_batch_create(calls, ncalls, &s->batch);
     if (rc != WHORL_OK) {

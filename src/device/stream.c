@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "device/stream.h"
 
+#include "base/log.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/log.h"
 
 struct whorl_stream {
     pthread_t thread;

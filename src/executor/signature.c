@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "executor/signature.h"
 
+#include "base/bytes.h"
+#include "numeric/dtype.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "base/bytes.h"
-#include "numeric/dtype.h"
 
 static_assert(WH_SIGNATURE_NBYTES + 12 <= WH_SLOT_HEAD_NBYTES, "a head holds signature and place");
 

@@ -8,22 +8,23 @@
 #ifndef WH_EXECUTOR_SIGNATURE_H
 #define WH_EXECUTOR_SIGNATURE_H
 
+#include "schedule/sched.h"
+#include "wire/transport.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schedule/sched.h"
-#include "wire/transport.h"
-
 enum {
     WH_SIGNATURE_NBYTES = 24,
-    WH_SIGNATURE_CALL_NBYTES = 23, /* without the algorithm: what the user called */
+    WH_SIGNATURE_CALL_NBYTES = 23,           /* without the algorithm: what the user called */
     WH_REDOP_PREMUL_SUM = WHORL_REDOP_COUNT, /* how a handle made by the user looks to others */
     WH_REDOP_NONE = 0xff,
 };
 
 struct wh_signature {
-    uint64_t seq; /* number of the collective in its communicator; of the message for send and recv */
+    uint64_t
+        seq; /* number of the collective in its communicator; of the message for send and recv */
     uint64_t count;
     uint32_t root;
     uint8_t coll;

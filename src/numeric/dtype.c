@@ -21,7 +21,8 @@ static_assert(WHORL_DTYPE_COUNT == 0
 #define DTYPE(name, value, nbytes, text) +1
 #include <whorl/dtype.def>
 #undef DTYPE
-              , "dtype values have no gaps");
+              ,
+              "dtype values have no gaps");
 
 bool wh_dtype_valid(whorl_dtype_t dtype)
 {

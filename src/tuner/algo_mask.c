@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The grammar of WHORL_ALGO, which is NCCL_ALGO's. */
+#include "base/log.h"
+#include "tuner/select.h"
+
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#include "base/log.h"
-#include "tuner/select.h"
-
 /* Names that NCCL knows and we have nothing for. */
-static const char *const nccl_only[] = {"collnetdirect", "collnetchain", "collnet", "nvls", "nvlstree"};
+static const char *const nccl_only[] = {"collnetdirect", "collnetchain", "collnet", "nvls",
+                                        "nvlstree"};
 
 /* What an NCCL name is called here, per collective. */
 static const struct {
@@ -111,8 +112,8 @@ static whorl_result_t unknown_name(struct word name, const char *setting)
             seen = strcmp(wh_algos[j]->name, wh_algos[i]->name) == 0;
         }
         if (!seen && used < sizeof(known)) {
-            used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", used > 0 ? ", " : "",
-                                     wh_algos[i]->name);
+            used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s",
+                                     used > 0 ? ", " : "", wh_algos[i]->name);
         }
     }
     return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,

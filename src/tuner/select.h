@@ -17,27 +17,27 @@ struct wh_algo_mask {
 /**
  * Parses `[list;]function:list;...`; a list is comma separated names, ^ before it inverts it; case
  * does not matter. Functions: AllReduce, AllGather, ReduceScatter, Broadcast, Reduce (also with
- * underscores). Names: those of wh_algos and NCCL's; a name that exists only in NCCL matches nothing.
- * Ring means chain for broadcast and reduce, PAT means circulant.
+ * underscores). Names: those of wh_algos and NCCL's; a name that exists only in NCCL matches
+ * nothing. Ring means chain for broadcast and reduce, PAT means circulant.
  *
  * A general list that leaves a function without any algorithm does not apply to that function, so
  * that settings like "Tree" keep meaning "tree where there is one".
  *
- * Errors    WHORL_E_CONFIG, reported with the word that is wrong and the words that are known; also if
- *           a list for a function leaves that function without any algorithm.
+ * Errors    WHORL_E_CONFIG, reported with the word that is wrong and the words that are known; also
+ *           if a list for a function leaves that function without any algorithm.
  */
 WH_MUST_CHECK whorl_result_t wh_algo_mask_parse(const char *text, struct wh_algo_mask *mask_out);
 
 /**
- * The cheapest allowed algorithm that fits; NULL if none does. nbytes as in wh_algo.cost_ns. Ties go to
- * the earlier row.
+ * The cheapest allowed algorithm that fits; NULL if none does. nbytes as in wh_algo.cost_ns. Ties
+ * go to the earlier row.
  */
 const struct wh_algo *wh_tuner_select(const struct wh_problem *problem, size_t nbytes,
                                       const struct wh_fabric *fabric,
                                       const struct wh_algo_mask *mask);
 
-/** The fabric of ranks that share one host's memory, up to ranks_per_core of them a core: figures measured
- *  with perf-tests/micro. */
+/** The fabric of ranks that share one host's memory, up to ranks_per_core of them a core: figures
+ *  measured with perf-tests/micro. */
 struct wh_fabric wh_fabric_shared_memory(uint32_t ranks_per_core, size_t slot_nbytes);
 
 #endif

@@ -28,8 +28,8 @@ bool wh_choice_has(const struct wh_choice *choice, uint32_t index)
 
 static void choice_add(struct wh_choice *choice, size_t index)
 {
-    if (choice->n < WH_CHOICE_MAX && index < wh_ntransports
-        && !wh_choice_has(choice, (uint32_t)index)) {
+    if (choice->n < WH_CHOICE_MAX && index < wh_ntransports &&
+        !wh_choice_has(choice, (uint32_t)index)) {
         choice->index[choice->n++] = (uint8_t)index;
     }
 }
@@ -38,8 +38,8 @@ static void choice_add(struct wh_choice *choice, size_t index)
 static size_t find_transport(const char *name, size_t nbytes)
 {
     for (size_t i = 0; i < wh_ntransports; i++) {
-        if (strlen(wh_transports[i]->name) == nbytes
-            && memcmp(wh_transports[i]->name, name, nbytes) == 0) {
+        if (strlen(wh_transports[i]->name) == nbytes &&
+            memcmp(wh_transports[i]->name, name, nbytes) == 0) {
             return i;
         }
     }
@@ -52,8 +52,8 @@ static whorl_result_t fail_unknown(const char *text, const char *name, size_t nb
     size_t used = 0;
 
     for (size_t i = 0; i < wh_ntransports && used < sizeof(known); i++) {
-        used += (size_t)snprintf(known + used, sizeof(known) - used, ", %s",
-                                 wh_transports[i]->name);
+        used +=
+            (size_t)snprintf(known + used, sizeof(known) - used, ", %s", wh_transports[i]->name);
     }
     return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
                    "wire: WHORL_TRANSPORTS=%s: there is no transport \"%.*s\"; there are auto%s",

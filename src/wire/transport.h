@@ -16,14 +16,14 @@
 #ifndef WH_WIRE_TRANSPORT_H
 #define WH_WIRE_TRANSPORT_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "base/macros.h"
 #include "base/wait.h"
 
 #include <whorl/whorl.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 enum {
     WH_ADDRESS_NBYTES_MAX = 128,

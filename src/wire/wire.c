@@ -24,8 +24,8 @@ struct opened {
 };
 
 struct wh_wire {
-    struct wh_wire_env env; /* its arrays are ours */
-    struct wh_choice choice; /* without those that cannot be opened */
+    struct wh_wire_env env;              /* its arrays are ours */
+    struct wh_choice choice;             /* without those that cannot be opened */
     struct opened opened[WH_CHOICE_MAX]; /* by index in wh_transports */
     struct wh_transport_wire **by_peer;  /* NULL: out of reach */
     struct wh_links links;
@@ -91,8 +91,8 @@ whorl_result_t wh_wire_create(const struct wh_wire_env *env, const struct wh_con
     wire->env.process_keys = copy_keys(env->process_keys, env->nranks);
     wire->by_peer = calloc(env->nranks, sizeof(struct wh_transport_wire *));
     rc = wh_links_init(&wire->links, env->nranks, env->nchannels);
-    if (wire->env.host_keys == NULL || wire->env.process_keys == NULL || wire->by_peer == NULL
-        || rc != WHORL_OK) {
+    if (wire->env.host_keys == NULL || wire->env.process_keys == NULL || wire->by_peer == NULL ||
+        rc != WHORL_OK) {
         rc = wh_fail(WHORL_E_NOMEM, WH_SUBSYS_INIT, "wire: no memory for %u ranks", env->nranks);
         goto undo_wire;
     }
@@ -206,8 +206,8 @@ static struct wh_transport_wire *pick(struct wh_wire *wire, uint32_t peer,
         uint32_t index = order->index[i];
         struct wh_transport_wire *transport = wire->opened[index].wire;
         const char *why = "only one of the two ranks has it";
-        if (transport != NULL && wh_choice_has(theirs, index)
-            && transport->ops->reaches(transport, peer, &why)) {
+        if (transport != NULL && wh_choice_has(theirs, index) &&
+            transport->ops->reaches(transport, peer, &why)) {
             return transport;
         }
         if (used < text_nbytes) {

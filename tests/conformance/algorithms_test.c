@@ -6,9 +6,8 @@
  * An algorithm that does not fit a problem says so with fits(); none of the collectives' does so
  * far. Send and recv are checked as a pair, by their unit tests.
  */
-#include "harness/sched_suite.h"
-
 #include "base/macros.h"
+#include "harness/sched_suite.h"
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "conformance/wire_suite.h"
-
 #include "../../transports/loop/loop.h"
+#include "conformance/wire_suite.h"
 #include "conformance/wire_world.h"
 
 WIRE_SUITE(loop, threads)

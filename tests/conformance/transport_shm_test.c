@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "conformance/wire_suite.h"
-
 #include "../../transports/shm/shm.h"
+#include "conformance/wire_suite.h"
 #include "conformance/wire_world.h"
 
 #include <signal.h>
@@ -76,8 +75,8 @@ Test(shm, a_killed_rank_leaves_no_socket, .timeout = 20)
     struct shared {
         _Atomic int32_t is_told;
         uint8_t address[WH_ADDRESS_NBYTES_MAX];
-    } *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-                     0);
+    } *shared =
+        mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     cr_assert(shared != MAP_FAILED);
     pid_t pid = fork();

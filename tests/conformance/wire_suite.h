@@ -18,27 +18,27 @@
 
 enum wire_ranks { wire_threads, wire_processes };
 
-#define WIRE_TEST(transport, ranks, what)                                                          \
-    Test(transport_##transport, what##_between_##ranks)                                            \
-    {                                                                                              \
-        extern const struct whorl_transport_ops whorl_transport_##transport;                       \
-        wire_case_##what(&whorl_transport_##transport, wire_##ranks);                              \
+#define WIRE_TEST(transport, ranks, what)                                    \
+    Test(transport_##transport, what##_between_##ranks)                      \
+    {                                                                        \
+        extern const struct whorl_transport_ops whorl_transport_##transport; \
+        wire_case_##what(&whorl_transport_##transport, wire_##ranks);        \
     }
 
-#define WIRE_SUITE(transport, ranks)                                                               \
-    WIRE_TEST(transport, ranks, messages_arrive_complete_and_in_order)                             \
-    WIRE_TEST(transport, ranks, a_full_fifo_says_so_and_recovers)                                  \
-    WIRE_TEST(transport, ranks, a_slot_stays_until_it_is_given_away)                               \
-    WIRE_TEST(transport, ranks, channels_and_directions_are_independent)                           \
-    WIRE_TEST(transport, ranks, eight_ranks_talk_to_all)                                           \
-    WIRE_TEST(transport, ranks, a_link_may_open_long_before_its_other_end)                         \
-    WIRE_TEST(transport, ranks, messages_outlive_their_sender)                                     \
-    WIRE_TEST(transport, ranks, unread_messages_are_no_obstacle_to_closing)                        \
-    WIRE_TEST(transport, ranks, sleepers_are_woken)                                                \
-    WIRE_TEST(transport, ranks, a_rank_can_send_to_itself)                                         \
-    WIRE_TEST(transport, ranks, other_hosts_and_processes_are_out_of_reach)                        \
-    WIRE_TEST(transport, ranks, ranks_of_another_geometry_are_out_of_reach)                        \
-    WIRE_TEST(transport, ranks, hostile_addresses_do_no_harm)                                      \
+#define WIRE_SUITE(transport, ranks)                                        \
+    WIRE_TEST(transport, ranks, messages_arrive_complete_and_in_order)      \
+    WIRE_TEST(transport, ranks, a_full_fifo_says_so_and_recovers)           \
+    WIRE_TEST(transport, ranks, a_slot_stays_until_it_is_given_away)        \
+    WIRE_TEST(transport, ranks, channels_and_directions_are_independent)    \
+    WIRE_TEST(transport, ranks, eight_ranks_talk_to_all)                    \
+    WIRE_TEST(transport, ranks, a_link_may_open_long_before_its_other_end)  \
+    WIRE_TEST(transport, ranks, messages_outlive_their_sender)              \
+    WIRE_TEST(transport, ranks, unread_messages_are_no_obstacle_to_closing) \
+    WIRE_TEST(transport, ranks, sleepers_are_woken)                         \
+    WIRE_TEST(transport, ranks, a_rank_can_send_to_itself)                  \
+    WIRE_TEST(transport, ranks, other_hosts_and_processes_are_out_of_reach) \
+    WIRE_TEST(transport, ranks, ranks_of_another_geometry_are_out_of_reach) \
+    WIRE_TEST(transport, ranks, hostile_addresses_do_no_harm)               \
     WIRE_TEST(transport, ranks, a_thousand_wires_leave_nothing)
 
 void wire_case_messages_arrive_complete_and_in_order(const struct whorl_transport_ops *ops,

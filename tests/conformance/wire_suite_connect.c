@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wires: who reaches whom, addresses that lie, and what is left. */
-#include "conformance/wire_suite.h"
-
 #include "base/random.h"
+#include "conformance/wire_suite.h"
 #include "conformance/wire_world.h"
 
 #include <dirent.h>

@@ -265,8 +265,8 @@ static void run_processes(struct world_rank *ranks, uint32_t nranks)
 void world_run(const struct world_spec *spec)
 {
     struct world_rank ranks[WORLD_RANKS_MAX];
-    struct world_board *board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE,
-                                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct world_board *board =
+        mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     cr_assert(board != MAP_FAILED);
     cr_assert_leq(spec->nranks, WORLD_RANKS_MAX);

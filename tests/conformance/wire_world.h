@@ -26,7 +26,7 @@ struct world_spec {
     enum wire_ranks ranks;
     uint32_t nranks, nchannels, nslots;
     size_t slot_nbytes;
-    bool is_apart; /* all host and process keys differ */
+    bool is_apart;                          /* all host and process keys differ */
     void (*alter)(struct world_rank *rank); /* NULL, or changes env before open */
     void (*run)(struct world_rank *rank);   /* may close the wire: then sets it to NULL */
 };

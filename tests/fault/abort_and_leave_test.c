@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ranks that abort, and ranks that leave early: those who wait for them are told. */
+#include "harness/cases.h"
+#include "harness/ranks.h"
+
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "harness/cases.h"
-#include "harness/ranks.h"
 
 enum { CELL_CALLING };
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Poor hosts: no /dev/shm to speak of, one core for many ranks, few descriptors, sudden ends. */
+#include "harness/cases.h"
+#include "harness/ranks.h"
+
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
@@ -13,9 +16,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "harness/cases.h"
-#include "harness/ranks.h"
 
 static void do_all_kinds(struct rank *rank)
 {
@@ -244,8 +244,9 @@ static bool names_the_cause(const char *text)
     return strstr(text, "descriptor") != NULL || strstr(text, "open files") != NULL;
 }
 
-/* Two local ranks with so many descriptors more than are open; WHORL_OK if that was enough. Else the
- * error names the cause, or the log does: a rank cannot know why another process does not answer. */
+/* Two local ranks with so many descriptors more than are open; WHORL_OK if that was enough. Else
+ * the error names the cause, or the log does: a rank cannot know why another process does not
+ * answer. */
 static whorl_result_t create_with(struct rank *rank, int nmore, const char *log_path)
 {
     struct rlimit before;
@@ -297,6 +298,5 @@ static void create_with_few_descriptors(struct rank *rank)
 Test(host, with_few_descriptors_says_so_and_does_not_hang)
 {
     static const char *const env[] = {"WHORL_INIT_TIMEOUT=500ms", NULL};
-    ranks_run(
-        &(struct ranks_job){.run = create_with_few_descriptors, .no_comm = true, .env = env});
+    ranks_run(&(struct ranks_job){.run = create_with_few_descriptors, .no_comm = true, .env = env});
 }

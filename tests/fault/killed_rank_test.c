@@ -3,18 +3,18 @@
  * A rank is killed in the middle of a collective: every other rank's call fails with an error that
  * names it, within five seconds.
  *
- * All ranks repeat one collective without end. In one of them a second thread waits until a few have
- * been done, and then kills the process, wherever it is at that moment.
+ * All ranks repeat one collective without end. In one of them a second thread waits until a few
+ * have been done, and then kills the process, wherever it is at that moment.
  */
+#include "harness/cases.h"
+#include "harness/ranks.h"
+
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "harness/cases.h"
-#include "harness/ranks.h"
 
 enum { NOTICE_MS = 5000, NBEFORE = 3 };
 enum { CELL_DONE, CELL_KILLED_AT_MS, CELL_ENDED };

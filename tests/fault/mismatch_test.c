@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One rank makes another call than the rest: every rank gets an error that shows both calls, in that
- * call or, where its own was complete, in the next one.
+ * One rank makes another call than the rest: every rank gets an error that shows both calls, in
+ * that call or, where its own was complete, in the next one.
  */
+#include "harness/cases.h"
+#include "harness/ranks.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "harness/cases.h"
-#include "harness/ranks.h"
 
 struct odd {
     const char *name;
@@ -17,7 +17,10 @@ struct odd {
     const char *most_part, *last_part; /* what shows the calls in the error */
 };
 
-#define REDUCE_F32(n) {.kind = CASE_ALL_REDUCE, .count = (n), .dtype = WHORL_FLOAT32, .seed = 1}
+#define REDUCE_F32(n)                                                            \
+    {                                                                            \
+        .kind = CASE_ALL_REDUCE, .count = (n), .dtype = WHORL_FLOAT32, .seed = 1 \
+    }
 
 static const struct odd odds[] = {
     {"count of all_reduce", REDUCE_F32(100), REDUCE_F32(101), "count 100", "count 101"},
@@ -161,9 +164,9 @@ static void send_something_else(struct rank *rank)
 {
     const struct message *m = rank->arg;
     char memory[1024] = {0}, part[32];
-    whorl_result_t rc =
-        rank->rank == 0 ? whorl_send(memory, m->send_count, m->send_dtype, 1, rank->comm, NULL)
-                        : whorl_recv(memory, m->recv_count, m->recv_dtype, 0, rank->comm, NULL);
+    whorl_result_t rc = rank->rank == 0
+                            ? whorl_send(memory, m->send_count, m->send_dtype, 1, rank->comm, NULL)
+                            : whorl_recv(memory, m->recv_count, m->recv_dtype, 0, rank->comm, NULL);
     if (rank->rank == 0 && rc == WHORL_OK) {
         rc = whorl_barrier(rank->comm, NULL);
     }
@@ -185,8 +188,8 @@ Test(mismatch, of_a_message_is_told_to_sender_and_receiver)
         {10, 0, WHORL_INT32, WHORL_INT32},
     };
     for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
-        ranks_run(&(struct ranks_job){
-            .nprocesses = 2, .run = send_something_else, .arg = &messages[i]});
+        ranks_run(
+            &(struct ranks_job){.nprocesses = 2, .run = send_something_else, .arg = &messages[i]});
         ranks_run(
             &(struct ranks_job){.nthreads = 2, .run = send_something_else, .arg = &messages[i]});
     }

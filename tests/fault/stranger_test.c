@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Strangers at the root's port, while a job is about to join, disturb nothing. */
-#include <criterion/criterion.h>
+#include "harness/cases.h"
+#include "harness/ranks.h"
+
 #include <arpa/inet.h>
+#include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "harness/cases.h"
-#include "harness/ranks.h"
 
 enum { NMEMBERS = 3, STRANGER = NMEMBERS, NSILENT = 8 };
 enum { CELL_ROOT_UP, CELL_STRANGER_DONE, CELL_JOINED };
@@ -143,8 +143,6 @@ static void join_beside_a_stranger(struct rank *rank)
 Test(strangers, at_the_port_of_the_root_do_not_disturb_a_join)
 {
     int port = free_port();
-    ranks_run(&(struct ranks_job){.nprocesses = NMEMBERS + 1,
-                                  .run = join_beside_a_stranger,
-                                  .arg = &port,
-                                  .no_comm = true});
+    ranks_run(&(struct ranks_job){
+        .nprocesses = NMEMBERS + 1, .run = join_beside_a_stranger, .arg = &port, .no_comm = true});
 }

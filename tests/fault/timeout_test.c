@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Deadlines: a rank that never calls, and a rank that never joins. */
-#include <criterion/criterion.h>
-#include <string.h>
-
 #include "harness/cases.h"
 #include "harness/ranks.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
 
 static void wait_for_one_who_never_calls(struct rank *rank)
 {
@@ -113,8 +113,8 @@ Test(timeout, of_a_join_lists_the_ranks_that_are_missing)
     static const char *const env[] = {"WHORL_INIT_TIMEOUT=2s", NULL};
     ranks_run(&(struct ranks_job){
         .nprocesses = 6, .run = join_without_some, .env = env, .no_comm = true});
-    ranks_run(&(struct ranks_job){
-        .nthreads = 6, .run = join_without_some, .env = env, .no_comm = true});
+    ranks_run(
+        &(struct ranks_job){.nthreads = 6, .run = join_without_some, .env = env, .no_comm = true});
 }
 
 /* The root's process ended before all had joined. */

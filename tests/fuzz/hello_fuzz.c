@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzzes everything that the bootstrap parses from sockets and from users: ids, the handshake as both
- * ends, heads of frames, members, failures. The first byte chooses which.
+ * Fuzzes everything that the bootstrap parses from sockets and from users: ids, the handshake as
+ * both ends, heads of frames, members, failures. The first byte chooses which.
  *
  * Build with clang -fsanitize=fuzzer,address,undefined.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "bootstrap/frame.h"
 #include "bootstrap/handshake.h"
 #include "bootstrap/ticket.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t nbytes);
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzzes what is parsed from the environment and from files: every knob, the lists of algorithms, and
- * numbers. The first byte chooses which.
+ * Fuzzes what is parsed from the environment and from files: every knob, the lists of algorithms,
+ * and numbers. The first byte chooses which.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/config.h"
 #include "base/log.h"
 #include "tuner/select.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t nbytes);
 

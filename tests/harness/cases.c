@@ -28,9 +28,8 @@ struct case_run {
 
 const char *case_kind_str(enum case_kind kind)
 {
-    static const char *const names[CASE_KINDS] = {"all_reduce", "all_gather", "reduce_scatter",
-                                                  "broadcast",  "reduce",     "sendrecv",
-                                                  "barrier"};
+    static const char *const names[CASE_KINDS] = {
+        "all_reduce", "all_gather", "reduce_scatter", "broadcast", "reduce", "sendrecv", "barrier"};
     return names[kind];
 }
 
@@ -159,10 +158,8 @@ static whorl_result_t call_sendrecv(struct case_run *run, whorl_stream_t stream)
     int to = (run->me + c->root) % run->nranks;
     int from = (run->me + run->nranks - c->root % run->nranks) % run->nranks;
     whorl_result_t rc = whorl_group_start();
-    whorl_result_t send_rc =
-        whorl_send(run->sendbuf, c->count, c->dtype, to, run->comm, stream);
-    whorl_result_t recv_rc =
-        whorl_recv(run->recvbuf, c->count, c->dtype, from, run->comm, stream);
+    whorl_result_t send_rc = whorl_send(run->sendbuf, c->count, c->dtype, to, run->comm, stream);
+    whorl_result_t recv_rc = whorl_recv(run->recvbuf, c->count, c->dtype, from, run->comm, stream);
     whorl_result_t end_rc = whorl_group_end();
     rc = rc != WHORL_OK ? rc : send_rc;
     rc = rc != WHORL_OK ? rc : recv_rc;
@@ -246,8 +243,8 @@ static void check_result(struct case_run *run, unsigned char *want)
 /* A sendbuf of its own is as it was. */
 static void check_input(struct case_run *run, unsigned char *want)
 {
-    bool in_place = (run->send.memory != NULL) != (run->recv.memory != NULL) && sends(run) &&
-                    receives(run);
+    bool in_place =
+        (run->send.memory != NULL) != (run->recv.memory != NULL) && sends(run) && receives(run);
     if (in_place || run->send.memory == NULL) {
         return;
     }

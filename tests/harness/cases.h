@@ -2,9 +2,9 @@
 /*
  * One collective, from inputs to checked outputs, as one rank of a communicator does it.
  *
- * case_begin() fills buffers, case_call() makes the call (on a stream or in a group, if the test wants
- * that), case_end() checks every byte: the result, the bytes around it, and that inputs are as they
- * were. case_do() is all three.
+ * case_begin() fills buffers, case_call() makes the call (on a stream or in a group, if the test
+ * wants that), case_end() checks every byte: the result, the bytes around it, and that inputs are
+ * as they were. case_do() is all three.
  */
 #ifndef WH_TESTS_HARNESS_CASES_H
 #define WH_TESTS_HARNESS_CASES_H

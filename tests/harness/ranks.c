@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "harness/ranks.h"
 
-#include <criterion/criterion.h>
 #include <assert.h>
+#include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
@@ -49,8 +49,8 @@ static _Noreturn void rank_vfail(struct rank *rank, const char *file, int line, 
 {
     struct rank_report *report = report_of(rank);
     const char *name = strrchr(file, '/');
-    int used = snprintf(report->text, sizeof(report->text), "%s:%d: ",
-                        name != NULL ? name + 1 : file, line);
+    int used = snprintf(report->text, sizeof(report->text),
+                        "%s:%d: ", name != NULL ? name + 1 : file, line);
     vsnprintf(report->text + used, sizeof(report->text) - (size_t)used, format, args);
     atomic_store(&report->failed, true);
     atomic_store(&rank->shared->failed, 1);
@@ -197,8 +197,8 @@ static void set_environment(const char *const *env)
     }
 }
 
-/* glibc gives the stacks of threads that a fork left behind to new threads, which then have the ids of
- * threads that ThreadSanitizer takes to be alive. Stacks of another size are new ones. */
+/* glibc gives the stacks of threads that a fork left behind to new threads, which then have the ids
+ * of threads that ThreadSanitizer takes to be alive. Stacks of another size are new ones. */
 static void use_new_stacks(void)
 {
 #ifdef __SANITIZE_THREAD__
@@ -337,8 +337,8 @@ void ranks_run(const struct ranks_job *job)
     run->nthreads = job->nthreads > 0 ? job->nthreads : 1;
     run->nranks = run->nprocesses * run->nthreads;
     cr_assert(run->nranks <= RANKS_MAX, "%d ranks are too many", run->nranks);
-    run->shared = mmap(NULL, sizeof(*run->shared), PROT_READ | PROT_WRITE,
-                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    run->shared =
+        mmap(NULL, sizeof(*run->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     cr_assert(run->shared != MAP_FAILED, "mmap: %s", strerror(errno));
 
     start_job(run);

@@ -7,19 +7,19 @@
  * environment of its own. Rank 0 makes the id and hands it on through memory that all share.
  *
  * Ranks report through that memory. RANK_CHECK() and its kin end the rank's process when they fail;
- * ranks_run() then fails the test with what every rank had to say. A rank that is still running after
- * WHORL_TESTS_LIMIT_S seconds (RANKS_LIMIT_S if not set) is killed, and the test fails with its name
- * and what it was doing.
+ * ranks_run() then fails the test with what every rank had to say. A rank that is still running
+ * after WHORL_TESTS_LIMIT_S seconds (RANKS_LIMIT_S if not set) is killed, and the test fails with
+ * its name and what it was doing.
  */
 #ifndef WH_TESTS_HARNESS_RANKS_H
 #define WH_TESTS_HARNESS_RANKS_H
+
+#include <whorl/whorl.h>
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <whorl/whorl.h>
 
 enum { RANKS_MAX = 64, RANKS_TEXT_NBYTES = 2048, RANKS_CELLS = 256, RANKS_LIMIT_S = 120 };
 
@@ -62,7 +62,8 @@ whorl_id_t rank_job_id(struct rank *rank);
 /** Makes rank->comm as the job says; done before run() unless no_comm. */
 void rank_create_comm(struct rank *rank);
 
-/** Waits until every rank of the job has come here as often as this one; not through the library. */
+/** Waits until every rank of the job has come here as often as this one; not through the library.
+ * */
 void rank_meet(struct rank *rank);
 
 /** Shared numbers for the test's own use, zero at the start; the index is 0 to RANKS_CELLS - 1. */
@@ -95,12 +96,11 @@ void rank_expect_text(struct rank *rank, const char *file, int line, const char 
                       const char *part);
 
 /** RANK_CHECK(rank, condition, "what %s is wrong", ...) */
-#define RANK_CHECK(rank, condition, ...)                                                           \
+#define RANK_CHECK(rank, condition, ...) \
     ((condition) ? (void)0 : rank_fail((rank), __FILE__, __LINE__, __VA_ARGS__))
-#define RANK_EXPECT(rank, want, call)                                                              \
-    rank_expect((rank), __FILE__, __LINE__, #call, (call), (want))
-#define RANK_OK(rank, call) RANK_EXPECT(rank, WHORL_OK, call)
-#define RANK_TEXT(rank, text, part) rank_expect_text((rank), __FILE__, __LINE__, (text), (part))
+#define RANK_EXPECT(rank, want, call) rank_expect((rank), __FILE__, __LINE__, #call, (call), (want))
+#define RANK_OK(rank, call)           RANK_EXPECT(rank, WHORL_OK, call)
+#define RANK_TEXT(rank, text, part)   rank_expect_text((rank), __FILE__, __LINE__, (text), (part))
 
 /** What /proc says about this process. */
 int rank_count_fds(void);

@@ -2,7 +2,6 @@
 #include "harness/sched_suite.h"
 
 #include <criterion/criterion.h>
-
 #include <stdlib.h>
 
 bool sched_suite_has_root(enum wh_coll coll)
@@ -13,8 +12,7 @@ bool sched_suite_has_root(enum wh_coll coll)
 static struct wh_problem problem_of(const struct wh_algo *algo, uint32_t nranks, uint32_t root,
                                     uint32_t rank)
 {
-    struct wh_problem problem = {
-        .coll = algo->coll, .rank = rank, .nranks = nranks, .root = root};
+    struct wh_problem problem = {.coll = algo->coll, .rank = rank, .nranks = nranks, .root = root};
     if (wh_coll_is_p2p(algo->coll)) {
         problem.coll = rank == 0 ? WH_COLL_SEND : WH_COLL_RECV;
         problem.root = 1 - rank;
@@ -56,13 +54,12 @@ void sched_suite_check(const struct sched_suite *suite, const struct wh_check_op
     const struct wh_sched *first = suite->scheds[0];
     for (uint32_t rank = 1; rank < suite->nranks; rank++) {
         const struct wh_sched *sched = suite->scheds[rank];
-        cr_assert(sched->nchunks == first->nchunks &&
-                      sched->nchunks_per_step == first->nchunks_per_step,
-                  "%s by %s, %u ranks, root %u: rank %u cuts a pass into %u, %u a message; rank 0 "
-                  "into %u, %u",
-                  wh_coll_str(suite->algo->coll), suite->algo->name, suite->nranks, suite->root,
-                  rank, sched->nchunks, sched->nchunks_per_step, first->nchunks,
-                  first->nchunks_per_step);
+        cr_assert(
+            sched->nchunks == first->nchunks && sched->nchunks_per_step == first->nchunks_per_step,
+            "%s by %s, %u ranks, root %u: rank %u cuts a pass into %u, %u a message; rank 0 "
+            "into %u, %u",
+            wh_coll_str(suite->algo->coll), suite->algo->name, suite->nranks, suite->root, rank,
+            sched->nchunks, sched->nchunks_per_step, first->nchunks, first->nchunks_per_step);
     }
 
     char why[256] = "";

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "harness/values.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "harness/ranks.h"
 #include "unit/numeric/reference.h"
+
+#include <math.h>
+#include <string.h>
 
 static uint64_t hash(const struct values *v, int rank, size_t index)
 {

@@ -2,20 +2,20 @@
 /*
  * Inputs of collectives, and what must come out, computed without the library.
  *
- * Inputs are chosen so that every order of combining gives the same bits: integers are any bits, since
- * they wrap; for sums of floats they are small whole numbers whose partial sums are exact; for
- * products they are powers of two; for maxima and minima anything, NaN and infinities included.
- * Values repeat every VALUES_PERIOD elements, a prime, so that large buffers cost little to fill and
- * a block in the wrong place still shows.
+ * Inputs are chosen so that every order of combining gives the same bits: integers are any bits,
+ * since they wrap; for sums of floats they are small whole numbers whose partial sums are exact;
+ * for products they are powers of two; for maxima and minima anything, NaN and infinities included.
+ * Values repeat every VALUES_PERIOD elements, a prime, so that large buffers cost little to fill
+ * and a block in the wrong place still shows.
  */
 #ifndef WH_TESTS_HARNESS_VALUES_H
 #define WH_TESTS_HARNESS_VALUES_H
 
+#include <whorl/whorl.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <whorl/whorl.h>
 
 enum {
     VALUES_PERIOD = 1021,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A user's whole program: one rank adds up alone. */
-#include <stdio.h>
-
 #include <whorl/whorl.h>
+
+#include <stdio.h>
 
 int main(void)
 {

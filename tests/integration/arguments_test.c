@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every bad argument is refused by name, and the communicator goes on working. */
+#include "harness/ranks.h"
+
 #include <criterion/criterion.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "harness/ranks.h"
 
 /* What calls need at hand. */
 struct desk {
@@ -170,8 +170,7 @@ static void sit_down(struct rank *rank, struct desk *d)
 {
     float factor = 1;
     *d = (struct desk){.rank = rank, .comm = rank->comm};
-    RANK_OK(rank,
-            whorl_redop_create_premul_sum(&factor, WHORL_FLOAT32, rank->comm, &d->float_op));
+    RANK_OK(rank, whorl_redop_create_premul_sum(&factor, WHORL_FLOAT32, rank->comm, &d->float_op));
 }
 
 static void call_collectives_badly(struct rank *rank)

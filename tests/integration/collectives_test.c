@@ -3,17 +3,17 @@
  * Every collective, with every algorithm, for 1 to 17 ranks, against an independent reference.
  *
  * The full product of kinds, algorithms, ranks, sizes, datatypes, reductions, placements and
- * alignments is far too large. Each (algorithm, rank count) is one job with its own slots and its own
- * mixture of processes and threads; a job deals a hand of cases from a shuffled deck, such that every
- * collective is in it and every pair of datatype and reduction comes up in turn. The seed decides;
- * WHORL_TESTS_SEED sets another.
+ * alignments is far too large. Each (algorithm, rank count) is one job with its own slots and its
+ * own mixture of processes and threads; a job deals a hand of cases from a shuffled deck, such that
+ * every collective is in it and every pair of datatype and reduction comes up in turn. The seed
+ * decides; WHORL_TESTS_SEED sets another.
  */
+#include "harness/cases.h"
+#include "harness/ranks.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "harness/cases.h"
-#include "harness/ranks.h"
 
 enum { NOPS = VALUES_PREMUL + 1, NPAIRS = WHORL_DTYPE_COUNT * NOPS };
 
@@ -39,10 +39,8 @@ static const struct slots {
     size_t slot_nbytes;
     const char *buffsize, *nslots;
 } slot_settings[] = {
-    {1024, "WHORL_BUFFSIZE=4K", "WHORL_SLOTS=4"},
-    {512, "WHORL_BUFFSIZE=4K", "WHORL_SLOTS=8"},
-    {4096, "WHORL_BUFFSIZE=8K", "WHORL_SLOTS=2"},
-    {2048, "WHORL_BUFFSIZE=4K", "WHORL_SLOTS=2"},
+    {1024, "WHORL_BUFFSIZE=4K", "WHORL_SLOTS=4"},     {512, "WHORL_BUFFSIZE=4K", "WHORL_SLOTS=8"},
+    {4096, "WHORL_BUFFSIZE=8K", "WHORL_SLOTS=2"},     {2048, "WHORL_BUFFSIZE=4K", "WHORL_SLOTS=2"},
     {131072, "WHORL_BUFFSIZE=512K", "WHORL_SLOTS=4"},
 };
 enum { NSLOT_SETTINGS = sizeof(slot_settings) / sizeof(slot_settings[0]) };

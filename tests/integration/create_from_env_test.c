@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Communicators made from what launchers put into the environment. */
-#include <criterion/criterion.h>
+#include "harness/cases.h"
+#include "harness/ranks.h"
+
 #include <arpa/inet.h>
+#include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "harness/cases.h"
-#include "harness/ranks.h"
 
 enum { NVARS_MAX = 8 };
 
@@ -102,13 +102,12 @@ static void expect_join(int nprocesses, const struct launcher *launcher)
 
 Test(create_from_env, reads_rank_and_world_size_set_by_hand)
 {
-    expect_join(2, &(struct launcher){"by hand",
-                                      {"RANK=%r", "WORLD_SIZE=%n", "MASTER_ADDR=127.0.0.1",
-                                       "MASTER_PORT=%p"}});
+    expect_join(
+        2, &(struct launcher){
+               "by hand", {"RANK=%r", "WORLD_SIZE=%n", "MASTER_ADDR=127.0.0.1", "MASTER_PORT=%p"}});
     expect_join(3, &(struct launcher){"by hand, without an address",
                                       {"RANK=%r", "WORLD_SIZE=%n", "MASTER_PORT=%p"}});
-    expect_join(1, &(struct launcher){"alone",
-                                      {"RANK=%r", "WORLD_SIZE=%n", "MASTER_PORT=%p"}});
+    expect_join(1, &(struct launcher){"alone", {"RANK=%r", "WORLD_SIZE=%n", "MASTER_PORT=%p"}});
 }
 
 Test(create_from_env, reads_what_torchrun_sets)
@@ -147,9 +146,9 @@ Test(create_from_env, reads_what_open_mpi_sets)
 
 Test(create_from_env, reads_what_mpich_sets)
 {
-    expect_join(2, &(struct launcher){"MPICH",
-                                      {"PMI_RANK=%r", "PMI_SIZE=%n", "MPI_LOCALNRANKS=%n",
-                                       "MASTER_PORT=%p"}});
+    expect_join(
+        2, &(struct launcher){
+               "MPICH", {"PMI_RANK=%r", "PMI_SIZE=%n", "MPI_LOCALNRANKS=%n", "MASTER_PORT=%p"}});
 }
 
 Test(create_from_env, reads_what_slurm_sets)
@@ -217,9 +216,9 @@ static void want_hint(struct rank *rank)
 
 Test(create_from_env, says_what_to_set_where_no_launcher_is)
 {
-    static const char *const names[] = {"WHORL_RANK",   "RANK",     "OMPI_COMM_WORLD_RANK",
-                                        "PMI_RANK",     "MV2_COMM_WORLD_RANK",
-                                        "SLURM_PROCID", "WORLD_SIZE"};
+    static const char *const names[] = {
+        "WHORL_RANK",   "RANK",      "OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK",
+        "SLURM_PROCID", "WORLD_SIZE"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         unsetenv(names[i]);
     }
@@ -242,10 +241,9 @@ static void bring_secret(struct rank *rank)
 
 Test(create_from_env, lets_no_rank_in_that_has_another_secret)
 {
-    struct launcher launcher = {"two secrets",
-                                {"RANK=%r", "WORLD_SIZE=%n", "MASTER_PORT=%p",
-                                 "WHORL_INIT_TIMEOUT=2s"}};
+    struct launcher launcher = {
+        "two secrets", {"RANK=%r", "WORLD_SIZE=%n", "MASTER_PORT=%p", "WHORL_INIT_TIMEOUT=2s"}};
     struct launch launch = {&launcher, free_port()};
-    ranks_run(&(struct ranks_job){
-        .nprocesses = 2, .run = bring_secret, .arg = &launch, .no_comm = true});
+    ranks_run(
+        &(struct ranks_job){.nprocesses = 2, .run = bring_secret, .arg = &launch, .no_comm = true});
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Groups: one thread that drives several ranks, several communicators, messages in both directions. */
+/* Groups: one thread that drives several ranks, several communicators, messages in both directions.
+ * */
+#include "harness/cases.h"
+#include "harness/ranks.h"
+
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "harness/cases.h"
-#include "harness/ranks.h"
 
 enum { NLOCAL = 4 };
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Communicators come and go: nothing is left of them, and many ranks can join at once. */
-#include <criterion/criterion.h>
-#include <stdio.h>
-
 #include "harness/cases.h"
 #include "harness/ranks.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
 
 /* What this process has open. */
 struct footprint {
@@ -24,7 +24,8 @@ static struct footprint footprint_now(void)
 static void expect_no_growth(struct rank *rank, const struct footprint *before)
 {
     struct footprint now = footprint_now();
-    fprintf(stderr, "descriptors %d -> %d, threads %d -> %d, mappings %d -> %d, private %ld -> %ld KiB\n",
+    fprintf(stderr,
+            "descriptors %d -> %d, threads %d -> %d, mappings %d -> %d, private %ld -> %ld KiB\n",
             before->nfds, now.nfds, before->nthreads, now.nthreads, before->nmaps, now.nmaps,
             before->private_kib, now.private_kib);
     RANK_CHECK(rank, now.nfds <= before->nfds, "descriptors: %d, then %d", before->nfds, now.nfds);

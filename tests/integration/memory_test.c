@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a communicator of four ranks costs in memory: at most 32 MiB a rank, whatever it has done. */
+/* What a communicator of four ranks costs in memory: at most 32 MiB a rank, whatever it has done.
+ * */
+#include "harness/ranks.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/ranks.h"
-
 enum { NBYTES = 8 << 20, LIMIT_KIB = 32 << 10 };
 
-/* Everything that pages of this process cost: its private ones, and its share of the shared ones. */
+/* Everything that pages of this process cost: its private ones, and its share of the shared ones.
+ * */
 static long cost_kib(struct rank *rank)
 {
     rank_meet(rank); /* shares depend on what the others have mapped */
@@ -50,7 +52,8 @@ static void measure(struct rank *rank)
     long created = cost_kib(rank) - before;
     call_all(rank, from, to);
     long used = cost_kib(rank) - before;
-    fprintf(stderr, "rank %d of %d: %ld KiB when created, %ld KiB after every collective at 8 MiB\n",
+    fprintf(stderr,
+            "rank %d of %d: %ld KiB when created, %ld KiB after every collective at 8 MiB\n",
             rank->rank, rank->nranks, created, used);
     RANK_CHECK(rank, before > 0, "no Pss in /proc/self/smaps_rollup");
     RANK_CHECK(rank, used <= LIMIT_KIB, "%ld KiB", used);
@@ -70,9 +73,12 @@ Test(memory, of_a_communicator_of_four_ranks_is_at_most_32_mebibytes_a_rank)
 Test(memory, of_a_communicator_is_within_bounds_with_any_algorithm)
 {
     static const char *const settings[][2] = {
-        {"WHORL_ALGO=ring", NULL},          {"WHORL_ALGO=tree", NULL},
-        {"WHORL_ALGO=doubling,direct,knomial", NULL}, {"WHORL_ALGO=halving,circulant,chain", NULL},
-        {"WHORL_ALGO=oneshot", NULL},       {"WHORL_ALGO=twoshot", NULL},
+        {"WHORL_ALGO=ring", NULL},
+        {"WHORL_ALGO=tree", NULL},
+        {"WHORL_ALGO=doubling,direct,knomial", NULL},
+        {"WHORL_ALGO=halving,circulant,chain", NULL},
+        {"WHORL_ALGO=oneshot", NULL},
+        {"WHORL_ALGO=twoshot", NULL},
     };
     if (RANKS_SLOW_BUILD) {
         cr_skip("a sanitizer's own memory cannot be told from the communicator's");

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Splits: who is in which part, in which order, and that parts and whole work side by side. */
-#include <criterion/criterion.h>
-#include <string.h>
-
 #include "harness/cases.h"
 #include "harness/ranks.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
 
 static void expect_place(struct rank *rank, whorl_comm_t comm, int want_rank, int want_nranks)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Streams: operations run in order beside the caller, and errors come out at synchronize. */
-#include <criterion/criterion.h>
-#include <string.h>
-
 #include "harness/cases.h"
 #include "harness/ranks.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
 
 static void queue_all_kinds(struct rank *rank)
 {
@@ -50,7 +50,8 @@ static void queue_in_order(struct rank *rank)
     whorl_stream_t stream;
     RANK_OK(rank, whorl_stream_create(&stream));
     for (int i = 0; i < 15; i++) {
-        RANK_OK(rank, whorl_broadcast(&x, &x, 1, WHORL_INT64, i % rank->nranks, rank->comm, stream));
+        RANK_OK(rank,
+                whorl_broadcast(&x, &x, 1, WHORL_INT64, i % rank->nranks, rank->comm, stream));
         RANK_OK(rank, whorl_all_reduce(&x, &x, 1, WHORL_INT64, WHORL_SUM, rank->comm, stream));
         want = (i == 0 ? 1 : want) * (uint64_t)rank->nranks;
     }

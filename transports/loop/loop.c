@@ -118,9 +118,8 @@ static struct queue *find_queue(uint64_t sender, uint64_t receiver, uint32_t cha
 {
     struct queue *queue = queues;
 
-    while (queue != NULL
-           && (queue->sender != sender || queue->receiver != receiver
-               || queue->channel != channel)) {
+    while (queue != NULL &&
+           (queue->sender != sender || queue->receiver != receiver || queue->channel != channel)) {
         queue = queue->next;
     }
     return queue;
@@ -222,8 +221,8 @@ static uint64_t draw(struct loop_wire *wire)
 
 static uint32_t draw_delay(struct loop_wire *wire)
 {
-    return wire->faults.delay_npolls
-           + (uint32_t)(draw(wire) % ((uint64_t)wire->faults.shuffle_npolls + 1));
+    return wire->faults.delay_npolls +
+           (uint32_t)(draw(wire) % ((uint64_t)wire->faults.shuffle_npolls + 1));
 }
 
 /* ---- wires ---------------------------------------------------------------------------------- */
@@ -300,9 +299,9 @@ static const char *address_fault(const struct loop_wire *wire, uint32_t rank,
     if (wh_get_le64(address + AT_MAGIC) != loop_magic) {
         return "it does not use this transport";
     }
-    if (wh_get_le64(address + AT_SLOT_NBYTES) != env->slot_nbytes
-        || wh_get_le32(address + AT_NSLOTS) != env->nslots
-        || wh_get_le32(address + AT_NCHANNELS) != env->nchannels) {
+    if (wh_get_le64(address + AT_SLOT_NBYTES) != env->slot_nbytes ||
+        wh_get_le32(address + AT_NSLOTS) != env->nslots ||
+        wh_get_le32(address + AT_NCHANNELS) != env->nchannels) {
         return "channels, WHORL_BUFFSIZE or WHORL_SLOTS differ";
     }
     if (find_wire(wh_get_le64(address + AT_ID)) == NULL) {
@@ -419,8 +418,8 @@ static whorl_result_t acquire_locked(struct loop_link *link, struct wh_slot *slo
         if (queue->nused == link->wire->env->nslots) {
             return WHORL_IN_PROGRESS;
         }
-        whorl_result_t rc = strike(link->wire, &link->wire->nacquires,
-                                   link->wire->faults.fail_acquire, "acquire");
+        whorl_result_t rc =
+            strike(link->wire, &link->wire->nacquires, link->wire->faults.fail_acquire, "acquire");
         if (rc != WHORL_OK) {
             return rc;
         }

@@ -72,9 +72,9 @@ static whorl_result_t layout_init(const struct wh_wire_env *env, uint32_t nlocal
 
     uint64_t nwindows = (uint64_t)nlocal * nlocal;
     uint64_t total;
-    if (__builtin_mul_overflow(nwindows, env->nchannels, &nwindows)
-        || __builtin_mul_overflow(nwindows, layout->window_nbytes, &total)
-        || __builtin_add_overflow(total, layout->control_nbytes, &total) || total > INT64_MAX) {
+    if (__builtin_mul_overflow(nwindows, env->nchannels, &nwindows) ||
+        __builtin_mul_overflow(nwindows, layout->window_nbytes, &total) ||
+        __builtin_add_overflow(total, layout->control_nbytes, &total) || total > INT64_MAX) {
         return wh_fail(WHORL_E_UNSUPPORTED, WH_SUBSYS_SHM,
                        "shm: windows of %zu bytes for %u ranks and %u channels need more than 2^63 "
                        "bytes; lower WHORL_BUFFSIZE",
@@ -255,8 +255,8 @@ static bool member_settle(struct shm_control *control, uint32_t local, uint32_t 
     uint32_t expected = SHM_WAITED_FOR;
 
     return atomic_compare_exchange_strong_explicit(&control->members[local].state, &expected, state,
-                                                   memory_order_acq_rel, memory_order_acquire)
-           || expected == state;
+                                                   memory_order_acq_rel, memory_order_acquire) ||
+           expected == state;
 }
 
 static uint32_t member_state(const struct shm_wire *wire, uint32_t local)
@@ -307,10 +307,10 @@ static bool is_promised(const struct shm_wire *wire)
     const struct shm_header *header = &wire->control->header;
     const struct shm_layout *layout = &wire->layout;
 
-    return header->magic == shm_magic && header->version == SHM_VERSION
-           && header->nlocal == layout->nlocal && header->nchannels == layout->nchannels
-           && header->nslots == layout->nslots && header->slot_nbytes == layout->slot_nbytes
-           && memcmp(header->nonce, wire->nonce, sizeof(wire->nonce)) == 0;
+    return header->magic == shm_magic && header->version == SHM_VERSION &&
+           header->nlocal == layout->nlocal && header->nchannels == layout->nchannels &&
+           header->nslots == layout->nslots && header->slot_nbytes == layout->slot_nbytes &&
+           memcmp(header->nonce, wire->nonce, sizeof(wire->nonce)) == 0;
 }
 
 static whorl_result_t guest_fetch(struct shm_wire *wire)

@@ -39,8 +39,8 @@ enum {
 /* Where things are; every rank computes it from its own environment. */
 struct shm_layout {
     uint32_t nlocal, nchannels, nslots;
-    size_t slot_nbytes;   /* data of one slot */
-    size_t slot_stride;   /* from slot to slot */
+    size_t slot_nbytes; /* data of one slot */
+    size_t slot_stride; /* from slot to slot */
     size_t control_nbytes;
     size_t window_nbytes;
     uint64_t total_nbytes;
@@ -98,8 +98,8 @@ struct shm_wire {
     const char *why_none; /* not NULL: this rank reaches nobody, for this reason */
     uint64_t deadline_ns; /* leader: members that are not attached by then are lost */
 
-    int fd;   /* the segment; -1 until this rank has it */
-    int sock; /* guest: to the leader, while fetching */
+    int fd;                       /* the segment; -1 until this rank has it */
+    int sock;                     /* guest: to the leader, while fetching */
     struct wh_shmem_offer *offer; /* leader, while serving */
     uint8_t token[WH_SHMEM_TOKEN_NBYTES];
     uint8_t nonce[SHM_NONCE_NBYTES];

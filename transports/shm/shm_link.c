@@ -6,9 +6,8 @@
  * the slot back costs the same the other way round, and the sender looks at it only when, as far as
  * it knows, the FIFO is full. Neither end writes a line that the other one writes.
  */
-#include "shm.h"
-
 #include "base/log.h"
+#include "shm.h"
 
 #include <assert.h>
 #include <inttypes.h>

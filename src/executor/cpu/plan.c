@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plans: a schedule with its links, its scratch and its cursors. */
-#include <assert.h>
-#include <stdlib.h>
-
 #include "base/bits.h"
 #include "base/log.h"
 #include "executor/cpu/run.h"
+
+#include <assert.h>
+#include <stdlib.h>
 
 static whorl_result_t plan_alloc_lanes(struct wh_plan *plan)
 {
@@ -18,9 +18,9 @@ static whorl_result_t plan_alloc_lanes(struct wh_plan *plan)
         if (!sched->lanes[i].uses_scratch) {
             continue;
         }
-        plan->lanes[i].scratch = aligned_alloc(
-            WH_LINE_NBYTES,
-            wh_align_up((size_t)sched->nchunks * plan->chunk_nbytes, WH_LINE_NBYTES));
+        plan->lanes[i].scratch =
+            aligned_alloc(WH_LINE_NBYTES,
+                          wh_align_up((size_t)sched->nchunks * plan->chunk_nbytes, WH_LINE_NBYTES));
         if (plan->lanes[i].scratch == NULL) {
             return WHORL_E_NOMEM;
         }
@@ -60,14 +60,17 @@ whorl_result_t wh_plan_create(struct wh_sched *sched, struct wh_wire *wire, size
     }
     plan->sched = sched;
     plan->kernels = wh_kernels_get();
-    /* Chunks start at vector boundaries; a slot that many ranks share still holds one element each. */
+    /* Chunks start at vector boundaries; a slot that many ranks share still holds one element each.
+     * */
     size_t share = slot_nbytes / sched->nchunks_per_step;
-    plan->chunk_nbytes = share >= 64 ? share & ~(size_t)63 : share & ~(size_t)(WH_ELEM_NBYTES_MAX - 1);
+    plan->chunk_nbytes =
+        share >= 64 ? share & ~(size_t)63 : share & ~(size_t)(WH_ELEM_NBYTES_MAX - 1);
     if (plan->chunk_nbytes == 0) {
-        rc = wh_fail(WHORL_E_CONFIG, WH_SUBSYS_COLL,
-                     "slots of %zu bytes are too small for %u chunks of %s: raise WHORL_BUFFSIZE or "
-                     "lower WHORL_SLOTS",
-                     slot_nbytes, sched->nchunks_per_step, sched->algo);
+        rc =
+            wh_fail(WHORL_E_CONFIG, WH_SUBSYS_COLL,
+                    "slots of %zu bytes are too small for %u chunks of %s: raise WHORL_BUFFSIZE or "
+                    "lower WHORL_SLOTS",
+                    slot_nbytes, sched->nchunks_per_step, sched->algo);
         goto undo_plan;
     }
 

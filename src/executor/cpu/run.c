@@ -3,19 +3,19 @@
  * Runs: the interpreter of schedules.
  *
  * A step first looks whether it can go on at all (message there, room to send), so that it happens
- * whole or not at all; then it goes over its chunks one by one. The bytes of a message are its chunks
- * side by side, without gaps.
+ * whole or not at all; then it goes over its chunks one by one. The bytes of a message are its
+ * chunks side by side, without gaps.
  */
 #include "executor/cpu/run.h"
+
+#include "base/bits.h"
+#include "base/log.h"
+#include "numeric/dtype.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/bits.h"
-#include "base/log.h"
-#include "numeric/dtype.h"
 
 /* One chunk of one step: where its operands are. */
 struct piece {
@@ -32,7 +32,8 @@ static bool is_blockwise(const struct wh_plan *plan)
     return plan->sched->coll == WH_COLL_ALL_GATHER || plan->sched->coll == WH_COLL_REDUCE_SCATTER;
 }
 
-/* Elements of a chunk when `nelems` are spread over nchunks: whole vectors where there are enough. */
+/* Elements of a chunk when `nelems` are spread over nchunks: whole vectors where there are enough.
+ * */
 static size_t spread(size_t nelems, size_t nchunks, size_t elem_nbytes)
 {
     size_t even = wh_div_up(nelems, nchunks);
@@ -67,10 +68,11 @@ whorl_result_t wh_run_start(struct wh_plan *plan, const struct wh_op *op)
     assert(plan->nlanes_running == 0);
 
     if (op->redop == WH_REDOP_PREMUL_SUM && plan->bounce == NULL) {
-        plan->bounce = aligned_alloc(WH_LINE_NBYTES, wh_align_up(plan->chunk_nbytes, WH_LINE_NBYTES));
+        plan->bounce =
+            aligned_alloc(WH_LINE_NBYTES, wh_align_up(plan->chunk_nbytes, WH_LINE_NBYTES));
         if (plan->bounce == NULL) {
-            return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for %zu bytes of premul scratch",
-                           plan->chunk_nbytes);
+            return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC,
+                           "no memory for %zu bytes of premul scratch", plan->chunk_nbytes);
         }
     }
     plan->op = *op;
@@ -101,7 +103,8 @@ whorl_result_t wh_run_start(struct wh_plan *plan, const struct wh_op *op)
 }
 
 /* Elements of chunk `chunk` in `pass`, and where the chunk starts within the pass. */
-static size_t chunk_span(const struct wh_plan *plan, uint64_t pass, uint32_t chunk, size_t *start_out)
+static size_t chunk_span(const struct wh_plan *plan, uint64_t pass, uint32_t chunk,
+                         size_t *start_out)
 {
     bool last = pass + 1 == plan->npasses;
     size_t nelems = last ? plan->last_chunk_nelems : plan->chunk_nelems;
@@ -126,7 +129,8 @@ static uint8_t *chunk_ptr(const struct wh_plan *plan, const struct wh_lane_curso
     uint8_t *base = buf == WH_INPUT ? (uint8_t *)(uintptr_t)plan->op.input : plan->op.output;
     size_t elem = plan->elem_nbytes;
     if (!is_blockwise(plan)) {
-        return base + ((size_t)lane->pass * plan->chunk_nelems * plan->sched->nchunks + start) * elem;
+        return base +
+               ((size_t)lane->pass * plan->chunk_nelems * plan->sched->nchunks + start) * elem;
     }
     /* The small buffer (what all_gather reads, what reduce_scatter writes) is this rank's block. */
     enum wh_buf small = plan->sched->coll == WH_COLL_ALL_GATHER ? WH_INPUT : WH_OUTPUT;
@@ -144,9 +148,9 @@ static void move_bytes(uint8_t *to, const uint8_t *from, size_t nbytes)
 static wh_reduce_fn kernel_of(const struct wh_plan *plan)
 {
     static const uint8_t kernel[] = {
-        [WHORL_SUM] = WH_KERNEL_SUM,           [WHORL_PROD] = WH_KERNEL_PROD,
-        [WHORL_MAX] = WH_KERNEL_MAX,           [WHORL_MIN] = WH_KERNEL_MIN,
-        [WHORL_AVG] = WH_KERNEL_SUM,           [WH_REDOP_PREMUL_SUM] = WH_KERNEL_SUM,
+        [WHORL_SUM] = WH_KERNEL_SUM, [WHORL_PROD] = WH_KERNEL_PROD,
+        [WHORL_MAX] = WH_KERNEL_MAX, [WHORL_MIN] = WH_KERNEL_MIN,
+        [WHORL_AVG] = WH_KERNEL_SUM, [WH_REDOP_PREMUL_SUM] = WH_KERNEL_SUM,
     };
     return plan->kernels->reduce[plan->op.dtype][kernel[plan->op.redop]];
 }
@@ -193,20 +197,21 @@ static whorl_result_t mismatch(const struct wh_plan *plan, uint32_t peer, const 
     wh_signature_print(&plan->signature, my_text, sizeof(my_text));
     wh_signature_print(&theirs, their_text, sizeof(their_text));
     if (memcmp(head, plan->encoded, WH_SIGNATURE_CALL_NBYTES) != 0) {
-        return wh_fail(WHORL_E_MISMATCH, WH_SUBSYS_COLL,
-                       "rank %u called %s as operation %llu, but rank %u called %s as operation %llu",
-                       plan->sched->rank, my_text, (unsigned long long)plan->signature.seq, peer,
-                       their_text, (unsigned long long)theirs.seq);
+        return wh_fail(
+            WHORL_E_MISMATCH, WH_SUBSYS_COLL,
+            "rank %u called %s as operation %llu, but rank %u called %s as operation %llu",
+            plan->sched->rank, my_text, (unsigned long long)plan->signature.seq, peer, their_text,
+            (unsigned long long)theirs.seq);
     }
     struct wh_msg_place place;
     wh_msg_place_decode(head, &place);
-    return wh_fail(WHORL_E_MISMATCH, WH_SUBSYS_COLL,
-                   "rank %u in %s, algorithm %s, lane step %u pass %llu got a message of rank %u that "
-                   "does not belong there (pass %u, chunks %u+%u, %zu bytes): do the ranks have the "
-                   "same settings (WHORL_ALGO, WHORL_BUFFSIZE, WHORL_SLOTS) and library?",
-                   plan->sched->rank, my_text, plan->sched->algo, lane->step,
-                   (unsigned long long)lane->pass, peer, place.pass, place.chunk, place.nchunks,
-                   nbytes);
+    return wh_fail(
+        WHORL_E_MISMATCH, WH_SUBSYS_COLL,
+        "rank %u in %s, algorithm %s, lane step %u pass %llu got a message of rank %u that "
+        "does not belong there (pass %u, chunks %u+%u, %zu bytes): do the ranks have the "
+        "same settings (WHORL_ALGO, WHORL_BUFFSIZE, WHORL_SLOTS) and library?",
+        plan->sched->rank, my_text, plan->sched->algo, lane->step, (unsigned long long)lane->pass,
+        peer, place.pass, place.chunk, place.nchunks, nbytes);
 }
 
 /* Bytes of a step's message. */
@@ -271,7 +276,8 @@ static whorl_result_t do_step(struct wh_plan *plan, struct wh_lane_cursor *lane,
             return rc;
         }
         if (!belongs(plan, lane, step, &in)) {
-            return mismatch(plan, plan->sched->links[step->recv_link].peer, in.head, lane, in.nbytes);
+            return mismatch(plan, plan->sched->links[step->recv_link].peer, in.head, lane,
+                            in.nbytes);
         }
     }
     if (step->flags & WH_SEND) {
@@ -337,14 +343,15 @@ void wh_run_describe(const struct wh_plan *plan, char *text, size_t text_nbytes)
         const struct wh_step *step = &sched->steps[sched->lanes[i].first_step + lane->step];
         char from[48] = "", to[48] = "";
         if (step->flags & WH_RECV) {
-            snprintf(from, sizeof(from), " receives from rank %u", sched->links[step->recv_link].peer);
+            snprintf(from, sizeof(from), " receives from rank %u",
+                     sched->links[step->recv_link].peer);
         }
         if (step->flags & WH_SEND) {
             snprintf(to, sizeof(to), " sends to rank %u", sched->links[step->send_link].peer);
         }
-        used += (size_t)snprintf(text + used, text_nbytes - used,
-                                 "; lane %u step %u of %u, pass %llu of %llu%s%s", i, lane->step + 1,
-                                 sched->lanes[i].nsteps, (unsigned long long)lane->pass + 1,
-                                 (unsigned long long)plan->npasses, from, to);
+        used += (size_t)snprintf(
+            text + used, text_nbytes - used, "; lane %u step %u of %u, pass %llu of %llu%s%s", i,
+            lane->step + 1, sched->lanes[i].nsteps, (unsigned long long)lane->pass + 1,
+            (unsigned long long)plan->npasses, from, to);
     }
 }

@@ -2,10 +2,10 @@
 /*
  * The CPU executor: runs one operation's schedule over links, without ever blocking.
  *
- * A plan is a schedule made ready on this rank: links looked up, scratch allocated, a cursor per lane.
- * It is made once and used by one operation at a time. A run is a plan at work: start it, then advance
- * it until it says WHORL_OK. One step moves one message; a lane that cannot go on (nothing arrived, no
- * room) is left, and the next lane gets its turn.
+ * A plan is a schedule made ready on this rank: links looked up, scratch allocated, a cursor per
+ * lane. It is made once and used by one operation at a time. A run is a plan at work: start it,
+ * then advance it until it says WHORL_OK. One step moves one message; a lane that cannot go on
+ * (nothing arrived, no room) is left, and the next lane gets its turn.
  *
  * Geometry. A slot holds slot_nbytes, a step at most nchunks_per_step chunks, so a chunk is at most
  * slot_nbytes / nchunks_per_step bytes and a pass nchunks times that. The last pass is shorter: its
@@ -27,7 +27,7 @@ struct wh_op {
     void *output;      /* NULL where the rank has none */
     size_t count;      /* elements of the vector; of one block for all_gather and reduce_scatter */
     whorl_dtype_t dtype;
-    uint8_t redop; /* as in wh_signature */
+    uint8_t redop;                             /* as in wh_signature */
     uint8_t premul_scalar[WH_ELEM_NBYTES_MAX]; /* one element, with WH_REDOP_PREMUL_SUM */
     uint64_t seq;
 };
@@ -80,13 +80,13 @@ WH_MUST_CHECK whorl_result_t wh_run_start(struct wh_plan *plan, const struct wh_
 
 /**
  * Advances every lane as far as it goes. WHORL_OK: done, the plan is idle. WHORL_IN_PROGRESS: call
- * again; *moved_out is set if anything advanced. WHORL_E_MISMATCH (reported, both calls named) or the
- * transport's error: the plan and its links are of no more use.
+ * again; *moved_out is set if anything advanced. WHORL_E_MISMATCH (reported, both calls named) or
+ * the transport's error: the plan and its links are of no more use.
  */
 WH_MUST_CHECK whorl_result_t wh_run_advance(struct wh_plan *plan, bool *moved_out);
 
-/** What the run waits for, for people: "algorithm ring; lane 0 step 3 of 6, pass 1 of 2 receives from
- *  rank 2". Counts from 1. Always terminated. */
+/** What the run waits for, for people: "algorithm ring; lane 0 step 3 of 6, pass 1 of 2 receives
+ *  from rank 2". Counts from 1. Always terminated. */
 void wh_run_describe(const struct wh_plan *plan, char *text, size_t text_nbytes);
 
 #endif

@@ -2,7 +2,6 @@
 #include "algorithms/rank_order.h"
 
 #include <criterion/criterion.h>
-
 #include <stdio.h>
 #include <string.h>
 

@@ -2,7 +2,6 @@
 #include "algorithms/algo.h"
 
 #include <criterion/criterion.h>
-
 #include <string.h>
 
 Test(registry, names_are_found_whatever_their_case)
@@ -70,9 +69,9 @@ Test(registry, the_same_problem_gives_the_same_schedule)
             cr_assert_eq(wh_algo_build(wh_algos[i], &problem, &scheds[k]), WHORL_OK);
         }
         cr_assert_eq(scheds[0]->nsteps, scheds[1]->nsteps);
-        cr_expect_eq(memcmp(scheds[0]->steps, scheds[1]->steps,
-                            scheds[0]->nsteps * sizeof(struct wh_step)),
-                     0);
+        cr_expect_eq(
+            memcmp(scheds[0]->steps, scheds[1]->steps, scheds[0]->nsteps * sizeof(struct wh_step)),
+            0);
         wh_sched_destroy(scheds[0]);
         wh_sched_destroy(scheds[1]);
     }

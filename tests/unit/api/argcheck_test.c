@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every rule about arguments: what is wrong is named, and what is right becomes a call. */
 #include "api/argcheck.h"
+#include "base/log.h"
 
 #include <criterion/criterion.h>
 #include <limits.h>
 #include <string.h>
-
-#include "base/log.h"
 
 /* Rank 1 of 4, as far as the rules look at it. */
 static struct whorl_comm four = {
@@ -19,9 +18,15 @@ static int32_t buf[64];
 
 static struct wh_coll_args good(enum wh_coll coll)
 {
-    return (struct wh_coll_args){.call = "whorl_test", .coll = coll, .sendbuf = buf,
-                                 .recvbuf = buf + 32, .count = 4, .dtype = WHORL_INT32,
-                                     .redop = WHORL_SUM, .root = 2, .comm = &four};
+    return (struct wh_coll_args){.call = "whorl_test",
+                                 .coll = coll,
+                                 .sendbuf = buf,
+                                 .recvbuf = buf + 32,
+                                 .count = 4,
+                                 .dtype = WHORL_INT32,
+                                 .redop = WHORL_SUM,
+                                 .root = 2,
+                                 .comm = &four};
 }
 
 static struct wh_call check(const struct wh_coll_args *args)
@@ -48,8 +53,8 @@ Test(argcheck, good_arguments_become_a_call)
         struct wh_coll_args args = good((enum wh_coll)coll);
         args.stream = stream;
         struct wh_call call = check(&args);
-        bool rooted = coll == WH_COLL_BROADCAST || coll == WH_COLL_REDUCE ||
-            wh_coll_is_p2p(args.coll);
+        bool rooted =
+            coll == WH_COLL_BROADCAST || coll == WH_COLL_REDUCE || wh_coll_is_p2p(args.coll);
         cr_expect_eq(call.comm, &four);
         cr_expect_eq(call.coll, args.coll);
         cr_expect_eq(call.stream, stream);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The life of communicators as users see it: what is refused, and what each small call answers. */
-#include <limits.h>
-#include <stdlib.h>
-
 #include "base/log.h"
 #include "unit/comm/local.h"
+
+#include <limits.h>
+#include <stdlib.h>
 
 static void expect_last(const char *part)
 {
@@ -83,8 +83,9 @@ Test(comm, an_id_is_made_where_the_user_says, .timeout = 60)
 
 Test(comm, without_a_launcher_there_is_none)
 {
-    static const char *const names[] = {"WHORL_RANK", "RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK",
-                                        "MV2_COMM_WORLD_RANK", "SLURM_PROCID"};
+    static const char *const names[] = {"WHORL_RANK",           "RANK",
+                                        "OMPI_COMM_WORLD_RANK", "PMI_RANK",
+                                        "MV2_COMM_WORLD_RANK",  "SLURM_PROCID"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         unsetenv(names[i]);
     }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Groups: nesting, what spoils them, and communicators that are made inside. */
 #include "api/group.h"
-
-#include <pthread.h>
-
 #include "base/log.h"
 #include "unit/comm/local.h"
+
+#include <pthread.h>
 
 Test(group, an_end_without_a_start_is_refused)
 {

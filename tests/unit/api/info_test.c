@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names, versions, error texts, and handles of reductions. */
-#include <limits.h>
-#include <stdlib.h>
-
 #include "base/log.h"
 #include "unit/comm/local.h"
+
+#include <limits.h>
+#include <stdlib.h>
 
 Test(info, the_version_is_that_of_the_header)
 {
@@ -13,11 +13,10 @@ Test(info, the_version_is_that_of_the_header)
 
 Test(info, every_result_has_words_and_no_two_the_same)
 {
-    static const int codes[] = {WHORL_OK, WHORL_IN_PROGRESS, WHORL_E_ARG, WHORL_E_NOMEM,
-                                WHORL_E_SYS,
-                                WHORL_E_PEER, WHORL_E_TIMEOUT, WHORL_E_ABORTED, WHORL_E_UNSUPPORTED,
-                                WHORL_E_MISMATCH, WHORL_E_CONFIG, WHORL_E_TRUST, WHORL_E_USAGE,
-                                WHORL_E_INTERNAL};
+    static const int codes[] = {
+        WHORL_OK,       WHORL_IN_PROGRESS, WHORL_E_ARG,     WHORL_E_NOMEM,       WHORL_E_SYS,
+        WHORL_E_PEER,   WHORL_E_TIMEOUT,   WHORL_E_ABORTED, WHORL_E_UNSUPPORTED, WHORL_E_MISMATCH,
+        WHORL_E_CONFIG, WHORL_E_TRUST,     WHORL_E_USAGE,   WHORL_E_INTERNAL};
     const char *unknown = whorl_result_str((whorl_result_t)-1000);
     cr_expect_str_eq(unknown, "unknown result code");
     cr_expect_str_eq(whorl_result_str((whorl_result_t)2), unknown);

@@ -3,7 +3,6 @@
 #include "base/conffile.h"
 
 #include <criterion/criterion.h>
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

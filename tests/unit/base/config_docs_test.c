@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The reference page has a row for every knob and behaves like snprintf. */
-#include <criterion/criterion.h>
+#include "base/knobs.h"
 
+#include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/knobs.h"
 
 Test(config_docs, every_knob_has_a_row)
 {
@@ -20,8 +19,8 @@ Test(config_docs, every_knob_has_a_row)
         snprintf(cell, sizeof(cell), "\n| `%s` | ", wh_knobs[i].var);
         cr_expect(strstr(page, cell) != NULL, "no row for %s", wh_knobs[i].var);
     }
-    cr_expect(strstr(page, "| `WHORL_BUFFSIZE` | `NCCL_BUFFSIZE` | size: 4K to 1G | `512K` | ")
-              != NULL);
+    cr_expect(strstr(page, "| `WHORL_BUFFSIZE` | `NCCL_BUFFSIZE` | size: 4K to 1G | `512K` | ") !=
+              NULL);
     cr_expect(strstr(page, "| `WHORL_RANK` | ") != NULL);
     free(page);
 }

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Settings from the environment and from files: which wins, what is refused, what is reported. */
 #include "base/config.h"
+#include "base/log.h"
+#include "base/macros.h"
 
 #include <criterion/criterion.h>
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "base/log.h"
-#include "base/macros.h"
 
 /* ---- a small environment --------------------------------------------------------------------- */
 
@@ -115,9 +113,9 @@ Test(config, without_settings_every_knob_has_its_default)
 Test(config, an_alias_works_and_the_own_name_wins)
 {
     struct wh_config config;
-    const char *const pairs[] = {"NCCL_BUFFSIZE",  "4194304", "NCCL_ALGO",       "Tree",
-                                 "WHORL_ALGO",     "ring",    "WHORL_SHM_DISABLE", "yes",
-                                 "WHORL_TIMEOUT",  "90s",     NULL};
+    const char *const pairs[] = {
+        "NCCL_BUFFSIZE",     "4194304", "NCCL_ALGO",     "Tree", "WHORL_ALGO", "ring",
+        "WHORL_SHM_DISABLE", "yes",     "WHORL_TIMEOUT", "90s",  NULL};
     cr_assert(init_from(&config, pairs) == WHORL_OK);
     cr_expect(config.buffer_nbytes == 4194304);
     cr_expect_str_eq(config.algo, "ring");
@@ -129,8 +127,15 @@ Test(config, an_alias_works_and_the_own_name_wins)
 Test(config, an_empty_value_is_as_good_as_none)
 {
     struct wh_config config;
-    const char *const pairs[] = {"WHORL_BUFFSIZE",   "", "NCCL_BUFFSIZE", "1M",
-                                 "WHORL_TRANSPORTS", "", "WHORL_TIMEOUT", "", NULL};
+    const char *const pairs[] = {"WHORL_BUFFSIZE",
+                                 "",
+                                 "NCCL_BUFFSIZE",
+                                 "1M",
+                                 "WHORL_TRANSPORTS",
+                                 "",
+                                 "WHORL_TIMEOUT",
+                                 "",
+                                 NULL};
     cr_assert(init_from(&config, pairs) == WHORL_OK);
     cr_expect(config.buffer_nbytes == 1048576);
     cr_expect_str_eq(config.transports, "auto");
@@ -267,8 +272,13 @@ Test(config_files, mistakes_in_a_file_are_warned_about_with_their_line)
 
 Test(config_files, unknown_names_of_the_environment_are_warned_about)
 {
-    char *const names[] = {"WHORL_TIMOUT=secret-text", "WHORL_XYZZY=1", "WHORL_RANK=3",
-                           "WHORL_TIMEOUT=5s", "WHORLPOOL=1", "NCCL_NONSENSE=1", NULL};
+    char *const names[] = {"WHORL_TIMOUT=secret-text",
+                           "WHORL_XYZZY=1",
+                           "WHORL_RANK=3",
+                           "WHORL_TIMEOUT=5s",
+                           "WHORLPOOL=1",
+                           "NCCL_NONSENSE=1",
+                           NULL};
     const char *const pairs[] = {"WHORL_DEBUG_FILE", log_path, NULL};
     struct wh_config config;
     cr_assert(load_from(&config, pairs, names) == WHORL_OK);
@@ -284,8 +294,9 @@ Test(config_files, unknown_names_of_the_environment_are_warned_about)
 Test(config_files, the_log_says_where_settings_came_from_and_hides_the_secret)
 {
     write_file(etc_path, "WHORL_SLOTS=8\n");
-    const char *const pairs[] = {"WHORL_DEBUG_FILE", log_path, "NCCL_DEBUG", "INFO",
-                                 "NCCL_ALGO", "ring", "WHORL_SECRET", "hunter2", NULL};
+    const char *const pairs[] = {
+        "WHORL_DEBUG_FILE", log_path,  "NCCL_DEBUG", "INFO", "NCCL_ALGO", "ring",
+        "WHORL_SECRET",     "hunter2", NULL};
     struct wh_config config;
     cr_assert(load_from(&config, pairs, NULL) == WHORL_OK);
     cr_expect(log_has("env: WHORL_ALGO set by environment (NCCL_ALGO) to ring\n"));

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Quotas of cgroups, as texts and as folders like those under /sys/fs/cgroup. */
 #include "base/cpus.h"
+#include "base/macros.h"
+#include "base/wait.h"
 
 #include <criterion/criterion.h>
-
 #include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -12,19 +13,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/macros.h"
-#include "base/wait.h"
-
 Test(cpus, a_cpu_max_is_rounded_up)
 {
     static const struct {
         const char *text;
         uint32_t cpus;
     } rows[] = {
-        {"max 100000\n", WH_CPUS_ANY}, {"200000 100000\n", 2}, {"150000 100000", 2},
-        {"1000 100000", 1},            {"100001 100000", 2},   {"0 100000", WH_CPUS_ANY},
-        {"100000 0", WH_CPUS_ANY},     {"100000", WH_CPUS_ANY}, {"", WH_CPUS_ANY},
-        {"-1 100000", WH_CPUS_ANY},    {"what", WH_CPUS_ANY},
+        {"max 100000\n", WH_CPUS_ANY},
+        {"200000 100000\n", 2},
+        {"150000 100000", 2},
+        {"1000 100000", 1},
+        {"100001 100000", 2},
+        {"0 100000", WH_CPUS_ANY},
+        {"100000 0", WH_CPUS_ANY},
+        {"100000", WH_CPUS_ANY},
+        {"", WH_CPUS_ANY},
+        {"-1 100000", WH_CPUS_ANY},
+        {"what", WH_CPUS_ANY},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         cr_expect(wh_cpus_of_cpu_max(rows[i].text) == rows[i].cpus, "\"%s\": %u", rows[i].text,
@@ -110,8 +115,8 @@ Test(cpus_folders, version_1_is_read_where_the_cpu_controller_is)
 {
     put("cpu/docker/abc", "cpu.cfs_quota_us", "450000\n");
     put("cpu/docker/abc", "cpu.cfs_period_us", "100000\n");
-    cr_expect(wh_cpus_of_cgroups("5:memory:/docker/abc\n4:cpuset:/docker/abc\n", mount)
-              == WH_CPUS_ANY);
+    cr_expect(wh_cpus_of_cgroups("5:memory:/docker/abc\n4:cpuset:/docker/abc\n", mount) ==
+              WH_CPUS_ANY);
     cr_expect(wh_cpus_of_cgroups("5:memory:/x\n3:cpuacct,cpu:/docker/abc\n0::/\n", mount) == 5);
 }
 

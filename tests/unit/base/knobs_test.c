@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of knobs itself, the texts of refusals, and the search for the name that was meant. */
 #include "base/knobs.h"
+#include "base/macros.h"
 
 #include <criterion/criterion.h>
-
 #include <string.h>
-
-#include "base/macros.h"
 
 static const struct wh_knob *find(const char *var)
 {
@@ -31,15 +29,15 @@ Test(knobs, every_row_is_well_formed)
         for (size_t j = 0; j < i; j++) {
             cr_expect_str_neq(knob->var, wh_knobs[j].var);
             cr_expect(knob->offset != wh_knobs[j].offset, "%s", knob->var);
-            cr_expect(knob->alias == NULL || wh_knobs[j].alias == NULL
-                          || strcmp(knob->alias, wh_knobs[j].alias) != 0,
+            cr_expect(knob->alias == NULL || wh_knobs[j].alias == NULL ||
+                          strcmp(knob->alias, wh_knobs[j].alias) != 0,
                       "%s has the alias of %s", knob->var, wh_knobs[j].var);
         }
 
         struct wh_config config = {0};
         char why[WH_KNOB_WHY_NBYTES] = "";
-        cr_expect(wh_knob_set(knob, knob->dflt, &config, why) == WHORL_OK,
-                  "the default of %s %s", knob->var, why);
+        cr_expect(wh_knob_set(knob, knob->dflt, &config, why) == WHORL_OK, "the default of %s %s",
+                  knob->var, why);
         wh_knob_clear(knob, &config);
     }
 }
@@ -49,18 +47,15 @@ Test(knobs, a_refusal_says_what_is_accepted)
     static const struct {
         const char *var, *text, *why;
     } rows[] = {
-        {"WHORL_BUFFSIZE", "4Q",
-         "is not a size: use bytes with an optional K, M or G (4K to 1G)"},
+        {"WHORL_BUFFSIZE", "4Q", "is not a size: use bytes with an optional K, M or G (4K to 1G)"},
         {"WHORL_BUFFSIZE", "4095", "is out of range: use 4K to 1G"},
         {"WHORL_BUFFSIZE", "1.1G", "is out of range: use 4K to 1G"},
         {"WHORL_SLOTS", "many", "is not a number: use a whole number (2 to 64)"},
         {"WHORL_SLOTS", "0", "is out of range: use 2 to 64"},
         {"WHORL_INIT_TIMEOUT", "2m",
          "is not a duration: use milliseconds, or a number with ms, s, min or h (1ms to 24h)"},
-        {"WHORL_SHM_DISABLE", "2",
-         "is not a flag: use 0, 1, false, true, no, yes, off or on"},
-        {"WHORL_DEBUG", "LOUD",
-         "is not understood: use NONE, VERSION, WARN, INFO, TRACE or ABORT"},
+        {"WHORL_SHM_DISABLE", "2", "is not a flag: use 0, 1, false, true, no, yes, off or on"},
+        {"WHORL_DEBUG", "LOUD", "is not understood: use NONE, VERSION, WARN, INFO, TRACE or ABORT"},
         {"WHORL_SOCKET_FAMILY", "ipv4", "is not understood: use AF_INET or AF_INET6"},
     };
 
@@ -103,9 +98,12 @@ Test(knobs, a_slip_finds_the_name_that_was_meant)
     static const struct {
         const char *name, *nearest;
     } rows[] = {
-        {"WHORL_TIMOUT", "WHORL_TIMEOUT"},       {"WHORL_BUF_SIZE", "WHORL_BUFFSIZE"},
-        {"WHORL_ALGOS", "WHORL_ALGO"},           {"WHORL_TRANSPORT", "WHORL_TRANSPORTS"},
-        {"WHORL_COMM_ID", "WHORL_ROOT"},         {"WHORL_NRANK", "WHORL_RANK"},
+        {"WHORL_TIMOUT", "WHORL_TIMEOUT"},
+        {"WHORL_BUF_SIZE", "WHORL_BUFFSIZE"},
+        {"WHORL_ALGOS", "WHORL_ALGO"},
+        {"WHORL_TRANSPORT", "WHORL_TRANSPORTS"},
+        {"WHORL_COMM_ID", "WHORL_ROOT"},
+        {"WHORL_NRANK", "WHORL_RANK"},
         {"WHORL_INIT_TIMOUT", "WHORL_INIT_TIMEOUT"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Numbers as people write them: what is taken, and what is refused. */
-#include <criterion/criterion.h>
-
-#include <inttypes.h>
-
 #include "base/config.h"
 #include "base/macros.h"
+
+#include <criterion/criterion.h>
+#include <inttypes.h>
 
 struct good {
     const char *text;
@@ -57,9 +56,29 @@ Test(parse, sizes_take_units_of_1024_and_fractions)
 Test(parse, what_is_no_size_is_refused)
 {
     static const char *const texts[] = {
-        "",      "K",       "4Q",      "4 K",   " 4",  "4 ",   "-1",    "+1",           "1.5",
-        "1.K",   ".5K",     "1e3",     "1,5M",  "4KK", "0x",   "0x1K",  "0xg",          "4KiBs",
-        "1.5.5M", "nan",    "1.0000000001G", "18446744073709551616", "17179869184G",
+        "",
+        "K",
+        "4Q",
+        "4 K",
+        " 4",
+        "4 ",
+        "-1",
+        "+1",
+        "1.5",
+        "1.K",
+        ".5K",
+        "1e3",
+        "1,5M",
+        "4KK",
+        "0x",
+        "0x1K",
+        "0xg",
+        "4KiBs",
+        "1.5.5M",
+        "nan",
+        "1.0000000001G",
+        "18446744073709551616",
+        "17179869184G",
         "18446744073709551615.5K",
     };
     check_bad(wh_parse_nbytes, texts, ARRAY_LEN(texts));
@@ -68,13 +87,24 @@ Test(parse, what_is_no_size_is_refused)
 Test(parse, counts_are_decimal_or_hexadecimal)
 {
     static const struct good rows[] = {
-        {"0", 0},         {"12", 12},        {"007", 7},
-        {"0xff", 255},    {"0XaB", 171},     {"0xffffffffffffffff", UINT64_MAX},
+        {"0", 0},      {"12", 12},    {"007", 7},
+        {"0xff", 255}, {"0XaB", 171}, {"0xffffffffffffffff", UINT64_MAX},
     };
     check_good(wh_parse_count, rows, ARRAY_LEN(rows));
 
     static const char *const texts[] = {
-        "", "-2", "+2", "1K", "0x", "0x-1", "ff", "1.0", " 1", "1 ", "1_000", "0x10000000000000000",
+        "",
+        "-2",
+        "+2",
+        "1K",
+        "0x",
+        "0x-1",
+        "ff",
+        "1.0",
+        " 1",
+        "1 ",
+        "1_000",
+        "0x10000000000000000",
         "18446744073709551616",
     };
     check_bad(wh_parse_count, texts, ARRAY_LEN(texts));
@@ -83,14 +113,27 @@ Test(parse, counts_are_decimal_or_hexadecimal)
 Test(parse, durations_are_milliseconds_unless_a_unit_says_otherwise)
 {
     static const struct good rows[] = {
-        {"0", 0},          {"1500", 1500},  {"1500ms", 1500},  {"2s", 2000},       {"1.5s", 1500},
-        {"0.0001s", 1},    {"2MIN", 120000}, {"0.5h", 1800000}, {"24h", 86400000},
+        {"0", 0},       {"1500", 1500},   {"1500ms", 1500},  {"2s", 2000},      {"1.5s", 1500},
+        {"0.0001s", 1}, {"2MIN", 120000}, {"0.5h", 1800000}, {"24h", 86400000},
     };
     check_good(wh_parse_msec, rows, ARRAY_LEN(rows));
 
     static const char *const texts[] = {
-        "",   "s",  "-1s", "1 s", "1m",  "1us", "1d", "1.5", "1.5ms", "0x10", "10sec", "1s ",
-        "never", "18446744073709551s1", "18446744073709552s",
+        "",
+        "s",
+        "-1s",
+        "1 s",
+        "1m",
+        "1us",
+        "1d",
+        "1.5",
+        "1.5ms",
+        "0x10",
+        "10sec",
+        "1s ",
+        "never",
+        "18446744073709551s1",
+        "18446744073709552s",
     };
     check_bad(wh_parse_msec, texts, ARRAY_LEN(texts));
 }

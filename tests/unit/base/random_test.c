@@ -3,7 +3,6 @@
 #include "base/random.h"
 
 #include <criterion/criterion.h>
-
 #include <stdint.h>
 #include <string.h>
 

@@ -2,7 +2,6 @@
 #include "base/shmem.h"
 
 #include <criterion/criterion.h>
-
 #include <dirent.h>
 #include <stddef.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
 #include "base/sock.h"
 
 #include <criterion/criterion.h>
@@ -7,20 +8,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
-
 Test(sock, interface_lists_follow_nccls_syntax)
 {
     static const struct {
         const char *list, *name;
         bool allowed;
     } rows[] = {
-        {"", "eth0", true},          {"eth", "eth0", true},       {"eth", "eth", true},
-        {"eth0", "eth", false},      {"eth", "veth1", false},     {"ib,eth", "eth1", true},
-        {"ib,eth", "lo", false},     {"=eth0", "eth0", true},     {"=eth0", "eth01", false},
-        {"=eth0,ib1", "ib1", true},  {"=eth0,ib1", "ib10", false}, {"^docker", "docker0", false},
-        {"^docker", "eth0", true},   {"^docker,lo", "lo", false}, {"^=eth0", "eth0", false},
-        {"^=eth0", "eth01", true},   {",", "eth0", false},
+        {"", "eth0", true},         {"eth", "eth0", true},        {"eth", "eth", true},
+        {"eth0", "eth", false},     {"eth", "veth1", false},      {"ib,eth", "eth1", true},
+        {"ib,eth", "lo", false},    {"=eth0", "eth0", true},      {"=eth0", "eth01", false},
+        {"=eth0,ib1", "ib1", true}, {"=eth0,ib1", "ib10", false}, {"^docker", "docker0", false},
+        {"^docker", "eth0", true},  {"^docker,lo", "lo", false},  {"^=eth0", "eth0", false},
+        {"^=eth0", "eth01", true},  {",", "eth0", false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         cr_assert_eq(wh_ifname_allows(rows[i].list, rows[i].name), rows[i].allowed, "\"%s\" %s",
@@ -86,10 +85,9 @@ Test(sock, numeric_addresses_resolve)
 
 Test(sock, texts_that_are_no_address_are_quoted_back)
 {
-    static const char *const texts[] = {"",        "host",      "host:",       ":80",
-                                        "::1:80",  "[::1]80",   "[::1:80",     "host:0",
-                                        "host:x",  "host:-1",   "host:65536",  "host:123456",
-                                        "[]:80",   "host:8 0"};
+    static const char *const texts[] = {"",           "host",        "host:",  ":80",     "::1:80",
+                                        "[::1]80",    "[::1:80",     "host:0", "host:x",  "host:-1",
+                                        "host:65536", "host:123456", "[]:80",  "host:8 0"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct wh_addr addr;
         uint32_t naddrs;

@@ -4,10 +4,10 @@
  * how soon. wh_wait() sleeps only for so long, so it would end without any ring too; that a ring
  * wakes is tested with a sleeper that nothing else wakes.
  */
+#include "base/clock.h"
 #include "base/wait.h"
 
 #include <criterion/criterion.h>
-
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -15,8 +15,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "base/clock.h"
 
 static const struct wh_patience sleep_at_once = {0, 0};
 
@@ -110,7 +108,7 @@ Test(wait, a_deadline_ends_a_sleep_on_a_bell)
 {
     static struct flag flag;
     struct wh_doorbell *bells[] = {&flag.bell};
-    struct wh_wait wait = {sleep_at_once, poll_flag, &flag, bells, 1, NULL,
+    struct wh_wait wait = {sleep_at_once,           poll_flag, &flag, bells, 1, NULL,
                            wh_deadline_after_ms(25)};
     cr_expect(wh_wait(&wait) == WHORL_E_TIMEOUT);
     cr_expect(wh_now_ns() >= wait.deadline_ns);
@@ -307,8 +305,8 @@ static bool play(struct table *table, uint32_t me, uint32_t nturns)
     struct wh_doorbell *bells[] = {&table->bells[me]};
     for (uint32_t turn = me; turn < nturns; turn += 2) {
         struct player player = {table, turn};
-        struct wh_wait wait = {sleep_at_once, poll_turn, &player, bells, 1, NULL,
-                               wh_deadline_after_ms(60000)};
+        struct wh_wait wait = {
+            sleep_at_once, poll_turn, &player, bells, 1, NULL, wh_deadline_after_ms(60000)};
         if (wh_wait(&wait) != WHORL_OK) {
             return false;
         }

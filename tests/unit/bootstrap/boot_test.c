@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Failures that are told, and leaving. */
-#include <unistd.h>
-
 #include "crew.h"
+
+#include <unistd.h>
 
 TestSuite(boot, .timeout = 120);
 
@@ -97,8 +97,10 @@ Test(boot, an_operation_after_a_rank_has_left_fails_and_names_it)
         const struct mate *mate = &crew->mates[i];
         cr_assert_eq(mate->nfailures, i == 2 ? 0 : 1, "rank %u", i);
         if (i != 2) {
-            snprintf(text, sizeof(text), "rank 2 (host %s, pid %d) left the communicator after 4 "
-                     "operations; rank ", wh_host_name(), (int)getpid());
+            snprintf(text, sizeof(text),
+                     "rank 2 (host %s, pid %d) left the communicator after 4 "
+                     "operations; rank ",
+                     wh_host_name(), (int)getpid());
             cr_assert_eq(mate->failure_rc, WHORL_E_PEER);
             cr_assert_not_null(strstr(mate->failure, text), "%s", mate->failure);
             cr_assert_not_null(strstr(mate->failure, "is in operation 5"), "%s", mate->failure);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <unistd.h>
-
 #include "crew.h"
+
+#include <unistd.h>
 
 TestSuite(collect, .timeout = 120);
 
@@ -111,7 +111,8 @@ Test(collect, who_waits_in_vain_is_told_for_whom)
 static void sizes_differ(struct mate *mate)
 {
     uint8_t blocks[2 * 16] = {0};
-    whorl_result_t rc = wh_boot_allgather(mate->boot, blocks, mate->rank == 0 ? 8 : 16, crew_soon());
+    whorl_result_t rc =
+        wh_boot_allgather(mate->boot, blocks, mate->rank == 0 ? 8 : 16, crew_soon());
     cr_expect_eq(rc, WHORL_E_MISMATCH);
     pthread_barrier_wait(&mate->crew->all);
 }

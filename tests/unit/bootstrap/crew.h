@@ -3,6 +3,13 @@
 #ifndef WH_TESTS_CREW_H
 #define WH_TESTS_CREW_H
 
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/macros.h"
+#include "bootstrap/boot.h"
+#include "bootstrap/conn.h"
+#include "bootstrap/ticket.h"
+
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <signal.h>
@@ -12,13 +19,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
-
-#include "base/clock.h"
-#include "base/log.h"
-#include "base/macros.h"
-#include "bootstrap/boot.h"
-#include "bootstrap/conn.h"
-#include "bootstrap/ticket.h"
 
 enum { CREW_MAX = 64, CREW_TIMEOUT_MS = 30000, CREW_TEXT_NBYTES = 2048 };
 
@@ -143,11 +143,12 @@ static inline uint64_t crew_soon(void)
 }
 
 /*
- * Forks a process for every mate and lets all begin at once; each runs child, which does not return.
+ * Forks a process for every mate and lets all begin at once; each runs child, which does not
+ * return.
  *
- * An allocator, AddressSanitizer's for one, need not survive a fork while another thread is inside it.
- * The root is a thread of the parent, so no rank begins before all are forked; Criterion has a thread
- * that carries assertions, so there is none in between, and none in the children.
+ * An allocator, AddressSanitizer's for one, need not survive a fork while another thread is inside
+ * it. The root is a thread of the parent, so no rank begins before all are forked; Criterion has a
+ * thread that carries assertions, so there is none in between, and none in the children.
  */
 static inline void crew_fork(struct crew *crew, pid_t pids_out[], void (*child)(struct mate *mate))
 {
@@ -170,8 +171,8 @@ static inline void crew_fork(struct crew *crew, pid_t pids_out[], void (*child)(
     close(gate[1]);
 }
 
-/* Waits until on_failure() of mate has run; false if it never does. No assertion: Criterion's do not
- * work in a process that a test has forked. */
+/* Waits until on_failure() of mate has run; false if it never does. No assertion: Criterion's do
+ * not work in a process that a test has forked. */
 static inline bool mate_await_failure(struct mate *mate)
 {
     uint64_t deadline_ns = crew_soon();

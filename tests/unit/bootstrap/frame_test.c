@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/bytes.h"
 #include "bootstrap/frame.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
-
-#include "base/bytes.h"
 
 Test(frame, a_head_survives_the_way)
 {

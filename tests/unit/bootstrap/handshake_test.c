@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/bytes.h"
 #include "bootstrap/handshake.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
-
-#include "base/bytes.h"
 
 static const uint8_t secret[WH_SECRET_NBYTES] = "fifteen letters";
 static const uint8_t other_secret[WH_SECRET_NBYTES] = "fifteen lettert";

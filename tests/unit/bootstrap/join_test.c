@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <dirent.h>
-#include <errno.h>
-#include <unistd.h>
-
-#include <sys/wait.h>
-
+#include "base/sock.h"
 #include "crew.h"
 
-#include "base/sock.h"
+#include <dirent.h>
+#include <errno.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 TestSuite(join, .timeout = 120);
 
@@ -28,7 +26,8 @@ Test(join, sixty_four_threads_join)
 {
     uint64_t begin_ns = wh_now_ns();
     crew_sail(64, meet);
-    cr_log_info("64 threads joined, met and left in %.0f ms", (double)(wh_now_ns() - begin_ns) / 1e6);
+    cr_log_info("64 threads joined, met and left in %.0f ms",
+                (double)(wh_now_ns() - begin_ns) / 1e6);
 }
 
 /* As meet(), in a forked process. */

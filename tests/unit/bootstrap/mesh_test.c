@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Edges: strangers at a rank's door, peers that cannot be reached. */
-#include <unistd.h>
-
-#include "crew.h"
-
 #include "base/sock.h"
 #include "bootstrap/join.h"
+#include "crew.h"
+
+#include <unistd.h>
 
 TestSuite(mesh, .timeout = 60);
 
@@ -47,8 +46,9 @@ Test(mesh, a_peer_that_cannot_be_reached_is_named)
     close(fd);
     struct half half = half_create(0, port);
     cr_assert_eq(wh_join_mesh(half.boot, &half.ticket, half.listener, crew_soon()), WHORL_E_PEER);
-    cr_assert_not_null(strstr(wh_error_get(), "rank 0 cannot connect to rank 1 (host there, pid 8)"),
-                       "%s", wh_error_get());
+    cr_assert_not_null(
+        strstr(wh_error_get(), "rank 0 cannot connect to rank 1 (host there, pid 8)"), "%s",
+        wh_error_get());
     close(half.listener);
     wh_rank_destroy(half.boot);
     crew_destroy(half.crew);

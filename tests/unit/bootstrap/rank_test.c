@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What comes over an edge that no honest rank would send. */
-#include <poll.h>
-
-#include "crew.h"
-
 #include "bootstrap/rank.h"
 #include "bootstrap/service.h"
+#include "crew.h"
+
+#include <poll.h>
 
 TestSuite(rank, .timeout = 60);
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The root among strangers, liars and ranks that never come. */
+#include "base/bytes.h"
+#include "base/sock.h"
+#include "crew.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <unistd.h>
-
-#include "crew.h"
-
-#include "base/bytes.h"
-#include "base/sock.h"
 
 /* A connection to the root that knows nothing. */
 static int stranger_connect(const whorl_id_t *id)
@@ -190,17 +189,22 @@ static void impostor_join(struct wh_conn *conn, const whorl_id_t *id, uint32_t r
 {
     struct wh_ticket ticket;
     cr_assert(wh_ticket_decode(id, &ticket));
-    cr_assert_eq(wh_conn_call(conn, &ticket.addrs[ticket.naddrs - 1], WH_PURPOSE_JOIN,
-                              ticket.secret),
-                 WHORL_OK);
+    cr_assert_eq(
+        wh_conn_call(conn, &ticket.addrs[ticket.naddrs - 1], WH_PURPOSE_JOIN, ticket.secret),
+        WHORL_OK);
     while (!conn->proved) {
         struct pollfd pfd = {.fd = conn->fd, .events = wh_conn_events(conn)};
         cr_assert_eq(poll(&pfd, 1, CREW_TIMEOUT_MS), 1);
         cr_assert_eq(wh_conn_advance(conn), WHORL_OK);
         cr_assert_not(conn->ended);
     }
-    struct wh_member member = {.rank = rank, .nranks = nranks, .timeout_ms = CREW_TIMEOUT_MS,
-                               .pid = 99, .port = 1, .naddrs = 1, .host = "elsewhere"};
+    struct wh_member member = {.rank = rank,
+                               .nranks = nranks,
+                               .timeout_ms = CREW_TIMEOUT_MS,
+                               .pid = 99,
+                               .port = 1,
+                               .naddrs = 1,
+                               .host = "elsewhere"};
     uint8_t payload[WH_MEMBER_NBYTES];
     wh_member_encode(&member, payload);
     const struct wh_frame frame = {

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
 #include "bootstrap/self.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/log.h"
 
 /* The settings are read once per process; Criterion gives every test its own. */
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdlib.h>
-#include <unistd.h>
-
+#include "base/sock.h"
 #include "crew.h"
 
-#include "base/sock.h"
+#include <stdlib.h>
+#include <unistd.h>
 
 Test(unique_id, two_ids_have_two_secrets_and_two_ports)
 {

@@ -245,9 +245,9 @@ Test(batch, two_streams_take_turns_in_the_order_of_the_calls, .timeout = 60)
             /* Rank 1 changes streams at other times than rank 0: only the order counts. */
             whorl_stream_t stream = streams[r][r == 0 ? i % 2 : i / 3 % 2];
             whorl_redop_t op = i % 2 == 0 ? WHORL_SUM : WHORL_AVG;
-            cr_assert_eq(whorl_all_reduce(&value[r], &value[r], 1, WHORL_INT64, op, l.ranks[r],
-                                          stream),
-                         WHORL_OK);
+            cr_assert_eq(
+                whorl_all_reduce(&value[r], &value[r], 1, WHORL_INT64, op, l.ranks[r], stream),
+                WHORL_OK);
         }
     }
     for (int i = 0; i < 4; i++) {

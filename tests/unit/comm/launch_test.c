@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Launchers' variables, from tables: who this is, where the ranks meet, and what makes no sense. */
+#include "base/log.h"
+#include "comm/comm.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "base/log.h"
-#include "comm/comm.h"
 
 enum { VARS_MAX = 10 };
 
@@ -53,16 +53,24 @@ Test(launch, every_launcher_is_understood)
         {{"WHORL_RANK", "1", "WHORL_NRANKS", "2"}, 1, 2, "127.0.0.1:29555"},
         {{"RANK", "0", "WORLD_SIZE", "1"}, 0, 1, "127.0.0.1:29555"},
         {{"RANK", "3", "WORLD_SIZE", "8", "MASTER_ADDR", "node7", "MASTER_PORT", "29500"},
-         3, 8, "node7:29500"},
+         3,
+         8,
+         "node7:29500"},
         {{"RANK", "3", "WORLD_SIZE", "8", "LOCAL_WORLD_SIZE", "8"}, 3, 8, "127.0.0.1:29555"},
         {{"OMPI_COMM_WORLD_RANK", "2", "OMPI_COMM_WORLD_SIZE", "4", "OMPI_COMM_WORLD_LOCAL_SIZE",
           "4"},
-         2, 4, "127.0.0.1:29555"},
+         2,
+         4,
+         "127.0.0.1:29555"},
         {{"PMI_RANK", "5", "PMI_SIZE", "6", "MPI_LOCALNRANKS", "6"}, 5, 6, "127.0.0.1:29555"},
         {{"MV2_COMM_WORLD_RANK", "0", "MV2_COMM_WORLD_SIZE", "2", "MV2_COMM_WORLD_LOCAL_SIZE", "2"},
-         0, 2, "127.0.0.1:29555"},
+         0,
+         2,
+         "127.0.0.1:29555"},
         {{"SLURM_PROCID", "9", "SLURM_NTASKS", "16", "SLURM_STEP_NODELIST", "n[3-4]"},
-         9, 16, "n3:29555"},
+         9,
+         16,
+         "n3:29555"},
     };
     expect_rows(rows, ARRAY_LEN(rows));
 }
@@ -73,9 +81,13 @@ Test(launch, the_first_launcher_that_is_complete_is_believed)
         /* Ranks that torchrun starts in a Slurm job. */
         {{"SLURM_PROCID", "0", "SLURM_NTASKS", "2", "RANK", "5", "WORLD_SIZE", "8", "MASTER_ADDR",
           "a"},
-         5, 8, "a:29555"},
+         5,
+         8,
+         "a:29555"},
         {{"WHORL_RANK", "1", "WHORL_NRANKS", "3", "RANK", "5", "WORLD_SIZE", "8"},
-         1, 3, "127.0.0.1:29555"},
+         1,
+         3,
+         "127.0.0.1:29555"},
         /* A RANK that means nothing. */
         {{"RANK", "7", "PMI_RANK", "1", "PMI_SIZE", "2"}, 1, 2, "127.0.0.1:29555"},
         {{"RANK", "", "WORLD_SIZE", "", "PMI_RANK", "1", "PMI_SIZE", "2"}, 1, 2, "127.0.0.1:29555"},
@@ -86,22 +98,34 @@ Test(launch, the_first_launcher_that_is_complete_is_believed)
 Test(launch, the_root_is_where_the_variables_say)
 {
     static const struct row rows[] = {
-        {{"RANK", "0", "WORLD_SIZE", "2", "MASTER_ADDR", "::1", "MASTER_PORT", "1"}, 0, 2,
+        {{"RANK", "0", "WORLD_SIZE", "2", "MASTER_ADDR", "::1", "MASTER_PORT", "1"},
+         0,
+         2,
          "[::1]:1"},
-        {{"RANK", "0", "WORLD_SIZE", "2", "MASTER_ADDR", "[::1]", "MASTER_PORT", "1"}, 0, 2,
+        {{"RANK", "0", "WORLD_SIZE", "2", "MASTER_ADDR", "[::1]", "MASTER_PORT", "1"},
+         0,
+         2,
          "[::1]:1"},
-        {{"RANK", "0", "WORLD_SIZE", "2", "MASTER_ADDR", "", "MASTER_PORT", ""}, 0, 2,
+        {{"RANK", "0", "WORLD_SIZE", "2", "MASTER_ADDR", "", "MASTER_PORT", ""},
+         0,
+         2,
          "127.0.0.1:29555"},
         /* The agent of torchrun listens at MASTER_PORT itself. */
         {{"RANK", "0", "WORLD_SIZE", "2", "MASTER_ADDR", "a", "MASTER_PORT", "65534",
           "TORCHELASTIC_USE_AGENT_STORE", "True"},
-         0, 2, "a:65535"},
+         0,
+         2,
+         "a:65535"},
         {{"RANK", "0", "WORLD_SIZE", "2", "MASTER_ADDR", "a", "MASTER_PORT", "29500",
           "TORCHELASTIC_USE_AGENT_STORE", "False"},
-         0, 2, "a:29500"},
+         0,
+         2,
+         "a:29500"},
         /* Whoever starts the ranks may say it better than Slurm. */
         {{"SLURM_PROCID", "1", "SLURM_NTASKS", "2", "SLURM_NODELIST", "n1", "MASTER_ADDR", "n2"},
-         1, 2, "n2:29555"},
+         1,
+         2,
+         "n2:29555"},
     };
     expect_rows(rows, ARRAY_LEN(rows));
 }
@@ -123,12 +147,16 @@ Test(launch, slurms_first_node_is_found_in_its_list)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const struct row row = {
-            {"SLURM_PROCID", "0", "SLURM_NTASKS", "2", "SLURM_STEP_NODELIST", rows[i].list}, 0, 2,
-                rows[i].root};
+            {"SLURM_PROCID", "0", "SLURM_NTASKS", "2", "SLURM_STEP_NODELIST", rows[i].list},
+            0,
+            2,
+            rows[i].root};
         expect_rows(&row, 1);
         const struct row old = {
-            {"SLURM_PROCID", "0", "SLURM_NTASKS", "2", "SLURM_NODELIST", rows[i].list}, 0, 2,
-                rows[i].root};
+            {"SLURM_PROCID", "0", "SLURM_NTASKS", "2", "SLURM_NODELIST", rows[i].list},
+            0,
+            2,
+            rows[i].root};
         expect_rows(&old, 1);
     }
 }
@@ -144,8 +172,17 @@ static void expect_refused(const char *const *table, const char *root, const cha
 Test(launch, places_that_make_no_sense_are_refused)
 {
     static const char *const pairs[][2] = {
-        {"2", "2"}, {"-1", "2"}, {"0", "0"}, {"x", "2"}, {"0", "two"}, {" 0", "2"}, {"0", "2 "},
-        {"0.5", "2"}, {"4294967296", "4294967297"}, {"3000000000", "4000000000"}, {"1", "+2"},
+        {"2", "2"},
+        {"-1", "2"},
+        {"0", "0"},
+        {"x", "2"},
+        {"0", "two"},
+        {" 0", "2"},
+        {"0", "2 "},
+        {"0.5", "2"},
+        {"4294967296", "4294967297"},
+        {"3000000000", "4000000000"},
+        {"1", "+2"},
     };
     for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
         const char *const table[] = {"RANK", pairs[i][0], "WORLD_SIZE", pairs[i][1], NULL};
@@ -163,14 +200,14 @@ Test(launch, ports_and_hosts_that_make_no_sense_are_refused)
     static const char *const lists[] = {"n[", "n[]", "n[-3]", "n[1", "[", ",n", "n[,1]"};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
         const char *const table[] = {"SLURM_PROCID", "0", "SLURM_NTASKS", "2", "SLURM_NODELIST",
-                                     lists[i], NULL};
+                                     lists[i],       NULL};
         expect_refused(table, "", "nothing says where rank 0 is");
     }
     char endless[400];
     memset(endless, 'n', sizeof(endless) - 1);
     endless[sizeof(endless) - 1] = '\0';
     const char *const by_slurm[] = {"SLURM_PROCID", "0", "SLURM_NTASKS", "2", "SLURM_NODELIST",
-                                    endless, NULL};
+                                    endless,        NULL};
     expect_refused(by_slurm, "", "nothing says where rank 0 is");
     const char *const by_name[] = {"RANK", "0", "WORLD_SIZE", "2", "MASTER_ADDR", endless, NULL};
     expect_refused(by_name, "", "where rank 0 is");
@@ -180,8 +217,13 @@ Test(launch, ports_and_hosts_that_make_no_sense_are_refused)
 
 Test(launch, ranks_on_several_hosts_must_be_told_where_to_meet)
 {
-    static const char *const table[] = {"OMPI_COMM_WORLD_RANK", "0", "OMPI_COMM_WORLD_SIZE", "8",
-                                        "OMPI_COMM_WORLD_LOCAL_SIZE", "4", NULL};
+    static const char *const table[] = {"OMPI_COMM_WORLD_RANK",
+                                        "0",
+                                        "OMPI_COMM_WORLD_SIZE",
+                                        "8",
+                                        "OMPI_COMM_WORLD_LOCAL_SIZE",
+                                        "4",
+                                        NULL};
     expect_refused(table, "", "started by Open MPI on several hosts");
     struct wh_launch launch;
     cr_assert_eq(read_launch(table, "there:1234", "", &launch), WHORL_OK);
@@ -198,10 +240,10 @@ Test(launch, without_a_launcher_there_is_advice)
 
 Test(launch, the_secret_is_the_users_or_tells_jobs_apart)
 {
-    static const char *const one[] = {"RANK", "0", "WORLD_SIZE", "2", "TORCHELASTIC_RUN_ID", "one",
-                                      NULL};
-    static const char *const two[] = {"RANK", "1", "WORLD_SIZE", "2", "TORCHELASTIC_RUN_ID", "two",
-                                      NULL};
+    static const char *const one[] = {"RANK", "0", "WORLD_SIZE", "2", "TORCHELASTIC_RUN_ID",
+                                      "one",  NULL};
+    static const char *const two[] = {"RANK", "1", "WORLD_SIZE", "2", "TORCHELASTIC_RUN_ID",
+                                      "two",  NULL};
     struct wh_launch a, b;
     cr_assert_eq(read_launch(one, "", "", &a), WHORL_OK);
     cr_assert_eq(read_launch(two, "", "", &b), WHORL_OK);
@@ -213,7 +255,7 @@ Test(launch, the_secret_is_the_users_or_tells_jobs_apart)
 
     /* All ranks of one job, on the other hand, agree. */
     static const char *const other[] = {"RANK", "1", "WORLD_SIZE", "2", "TORCHELASTIC_RUN_ID",
-                                        "one", NULL};
+                                        "one",  NULL};
     cr_assert_eq(read_launch(one, "", "", &a), WHORL_OK);
     cr_assert_eq(read_launch(other, "", "", &b), WHORL_OK);
     cr_expect_str_eq(a.secret, b.secret);

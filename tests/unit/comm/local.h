@@ -3,10 +3,10 @@
 #ifndef WH_TESTS_COMM_LOCAL_H
 #define WH_TESTS_COMM_LOCAL_H
 
+#include "comm/comm.h"
+
 #include <criterion/criterion.h>
 #include <string.h>
-
-#include "comm/comm.h"
 
 struct local {
     int n;
@@ -46,9 +46,9 @@ static inline void local_expect_works(const struct local *l)
     cr_assert_eq(whorl_group_start(), WHORL_OK);
     for (int r = 0; r < l->n; r++) {
         in[r] = r + 1;
-        cr_assert_eq(whorl_all_reduce(&in[r], &out[r], 1, WHORL_INT32, WHORL_SUM, l->ranks[r],
-                                      NULL),
-                     WHORL_OK);
+        cr_assert_eq(
+            whorl_all_reduce(&in[r], &out[r], 1, WHORL_INT32, WHORL_SUM, l->ranks[r], NULL),
+            WHORL_OK);
     }
     cr_assert_eq(whorl_group_end(), WHORL_OK, "%s", whorl_last_error(NULL));
     for (int r = 0; r < l->n; r++) {

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cache of plans: one per algorithm and root, in rows that stay where they are. */
-#include "comm/plans.h"
-
 #include "base/log.h"
+#include "comm/plans.h"
 #include "unit/executor/cpu/world.h"
 
 static const struct wh_algo_mask everything = {UINT64_MAX};
-static const struct wh_fabric fabric = {
-    .message_ns = 300, .byte_ns = 0.2, .reduce_byte_ns = 0.1, .slot_nbytes = 4096,
-        .ranks_per_core = 1};
+static const struct wh_fabric fabric = {.message_ns = 300,
+                                        .byte_ns = 0.2,
+                                        .reduce_byte_ns = 0.1,
+                                        .slot_nbytes = 4096,
+                                        .ranks_per_core = 1};
 
 static struct wh_plan_query query_of(struct world *world, enum wh_coll coll, uint32_t root,
                                      size_t nbytes)
@@ -75,9 +76,9 @@ Test(plans, every_root_and_peer_has_its_own)
 
 Test(plans, what_is_remembered_is_what_would_be_chosen)
 {
-    static const enum wh_coll colls[] = {WH_COLL_ALL_REDUCE, WH_COLL_ALL_GATHER,
-                                         WH_COLL_REDUCE_SCATTER,
-                                         WH_COLL_BROADCAST, WH_COLL_REDUCE, WH_COLL_BARRIER};
+    static const enum wh_coll colls[] = {WH_COLL_ALL_REDUCE,     WH_COLL_ALL_GATHER,
+                                         WH_COLL_REDUCE_SCATTER, WH_COLL_BROADCAST,
+                                         WH_COLL_REDUCE,         WH_COLL_BARRIER};
     struct world world = world_open(8, 2, 4096, NULL);
     struct wh_plans plans = {0};
     for (size_t i = 0; i < 5000; i++) {
@@ -87,8 +88,8 @@ Test(plans, what_is_remembered_is_what_would_be_chosen)
         struct wh_plan_query query =
             query_of(&world, coll, rooted ? (uint32_t)(x / 7 % 8) : 0, (size_t)1 << (x / 64 % 30));
         struct wh_plan_row *row = get(&plans, &query);
-        const struct wh_algo *best = wh_tuner_select(&query.problem, query.nbytes, &fabric,
-                                                     &everything);
+        const struct wh_algo *best =
+            wh_tuner_select(&query.problem, query.nbytes, &fabric, &everything);
         cr_assert_eq(row->algo, best);
         cr_assert_eq(row->root, query.problem.root);
         cr_assert_eq(row->plan->sched->coll, coll);

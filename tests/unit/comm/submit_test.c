@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Groups over several streams are one piece of work in all of them. */
 #include "comm/batch.h"
+#include "local.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
-
-#include "local.h"
 
 enum { NSTREAMS = 2, BIG_NELEMS = 1 << 20 }; /* 4 MiB: more than a link holds */
 
@@ -67,8 +66,9 @@ Test(submit, a_group_with_and_without_streams_keeps_the_order_of_its_calls, .tim
     for (int r = 0; r < 2; r++) {
         whorl_stream_t queues[3] = {streams[0], NULL, streams[1]};
         for (int i = 0; i < 3; i++) {
-            cr_assert_eq(whorl_all_reduce(&x[r], &x[r], 1, WHORL_INT32, WHORL_SUM, l.ranks[r], queues[i]),
-                         WHORL_OK);
+            cr_assert_eq(
+                whorl_all_reduce(&x[r], &x[r], 1, WHORL_INT32, WHORL_SUM, l.ranks[r], queues[i]),
+                WHORL_OK);
         }
     }
     cr_assert_eq(whorl_group_end(), WHORL_OK, "%s", whorl_last_error(NULL));
@@ -86,15 +86,18 @@ Test(submit, every_stream_of_a_group_reports_its_failure, .timeout = 60)
     int32_t x = 1, y = 1;
     cr_assert_eq(whorl_comm_abort(l.ranks[1]), WHORL_OK);
     cr_assert_eq(whorl_group_start(), WHORL_OK);
-    whorl_result_t first = whorl_all_reduce(&x, &x, 1, WHORL_INT32, WHORL_SUM, l.ranks[0], streams[0]);
-    whorl_result_t second = whorl_all_reduce(&y, &y, 1, WHORL_INT32, WHORL_SUM, l.ranks[0], streams[1]);
+    whorl_result_t first =
+        whorl_all_reduce(&x, &x, 1, WHORL_INT32, WHORL_SUM, l.ranks[0], streams[0]);
+    whorl_result_t second =
+        whorl_all_reduce(&y, &y, 1, WHORL_INT32, WHORL_SUM, l.ranks[0], streams[1]);
     whorl_result_t ended = whorl_group_end();
     /* The abort may reach rank 0 before its calls, or while they wait. */
     if (first == WHORL_OK && second == WHORL_OK) {
         cr_assert_eq(ended, WHORL_OK);
         for (int i = 0; i < NSTREAMS; i++) {
             cr_expect_eq(whorl_stream_synchronize(streams[i]), WHORL_E_PEER);
-            cr_expect_not_null(strstr(whorl_last_error(NULL), "aborted"), "%s", whorl_last_error(NULL));
+            cr_expect_not_null(strstr(whorl_last_error(NULL), "aborted"), "%s",
+                               whorl_last_error(NULL));
         }
     } else {
         cr_expect_eq(ended, WHORL_E_PEER);

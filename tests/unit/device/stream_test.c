@@ -44,8 +44,8 @@ static void submit(struct whorl_stream *stream, struct journal *journal, int num
                    whorl_result_t rc)
 {
     struct entry *entry = malloc(sizeof(*entry));
-    *entry = (struct entry){.task = {.run = write_entry}, .journal = journal, .number = number,
-                            .rc = rc};
+    *entry = (struct entry){
+        .task = {.run = write_entry}, .journal = journal, .number = number, .rc = rc};
     wh_stream_submit(stream, &entry->task);
 }
 

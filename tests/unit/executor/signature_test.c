@@ -37,8 +37,8 @@ Test(signature, bytes_give_back_what_went_in)
 
 Test(signature, every_field_changes_the_bytes)
 {
-    const struct wh_signature base = {.seq = 1, .count = 2, .root = 3, .coll = 1, .dtype = 1,
-                                      .redop = 1};
+    const struct wh_signature base = {
+        .seq = 1, .count = 2, .root = 3, .coll = 1, .dtype = 1, .redop = 1};
     struct wh_signature others[] = {base, base, base, base, base, base};
     others[0].seq++;
     others[1].count++;
@@ -75,15 +75,23 @@ Test(signature, text_names_the_call)
     } rows[] = {
         {{.coll = WH_COLL_ALL_REDUCE, .count = 5, .dtype = WHORL_FLOAT32, .redop = WHORL_SUM},
          "all_reduce(count 5, float32, sum)"},
-        {{.coll = WH_COLL_ALL_REDUCE, .count = 5, .dtype = WHORL_INT8,
+        {{.coll = WH_COLL_ALL_REDUCE,
+          .count = 5,
+          .dtype = WHORL_INT8,
           .redop = WH_REDOP_PREMUL_SUM},
          "all_reduce(count 5, int8, premulsum)"},
         {{.coll = WH_COLL_ALL_GATHER, .count = 0, .dtype = WHORL_UINT64, .redop = WH_REDOP_NONE},
          "all_gather(count 0, uint64)"},
-        {{.coll = WH_COLL_REDUCE, .count = 9, .dtype = WHORL_FLOAT64, .redop = WHORL_AVG,
+        {{.coll = WH_COLL_REDUCE,
+          .count = 9,
+          .dtype = WHORL_FLOAT64,
+          .redop = WHORL_AVG,
           .root = 2},
          "reduce(count 9, float64, avg, root 2)"},
-        {{.coll = WH_COLL_BROADCAST, .count = 9, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE,
+        {{.coll = WH_COLL_BROADCAST,
+          .count = 9,
+          .dtype = WHORL_INT32,
+          .redop = WH_REDOP_NONE,
           .root = 1},
          "broadcast(count 9, int32, root 1)"},
         {{.coll = WH_COLL_SEND, .count = UINT64_MAX, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE},

@@ -3,7 +3,6 @@
 #include "numeric/dtype.h"
 
 #include <criterion/criterion.h>
-
 #include <limits.h>
 #include <stdint.h>
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* float16 and bfloat16 conversions, on every code and at every rounding boundary. */
-#include "numeric/float16.h"
-
 #include "minifloat_checks.h"
+#include "numeric/float16.h"
 
 #ifdef __SSE2__
 #include <xmmintrin.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two float8 formats' conversions, on every code and at every rounding boundary. */
-#include "numeric/float8.h"
-
 #include "minifloat_checks.h"
+#include "numeric/float8.h"
 
 static float widen_e4m3(unsigned code)
 {

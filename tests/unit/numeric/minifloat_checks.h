@@ -10,7 +10,6 @@
 #include "reference.h"
 
 #include <criterion/criterion.h>
-
 #include <float.h>
 
 struct conversions {

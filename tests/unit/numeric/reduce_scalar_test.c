@@ -4,7 +4,6 @@
  * for everything that a reader of the public header may rely on.
  */
 #include "numeric/reduce.h"
-
 #include "reference.h"
 
 #include <criterion/criterion.h>
@@ -112,14 +111,14 @@ Test(reduce_scalar, the_order_of_operands_does_not_matter)
 Test(reduce_scalar, min_and_max_give_the_quiet_nan_if_any_operand_is_a_nan)
 {
     const uint64_t signalling[WHORL_DTYPE_COUNT] = {
-        [WHORL_FLOAT16] = 0xfc01,     [WHORL_FLOAT32] = 0xff800001,
-        [WHORL_BFLOAT16] = 0xff81,    [WHORL_FLOAT64] = 0xfff0000000000001,
-        [WHORL_FLOAT8_E4M3] = 0xff,   [WHORL_FLOAT8_E5M2] = 0xfd,
+        [WHORL_FLOAT16] = 0xfc01,   [WHORL_FLOAT32] = 0xff800001,
+        [WHORL_BFLOAT16] = 0xff81,  [WHORL_FLOAT64] = 0xfff0000000000001,
+        [WHORL_FLOAT8_E4M3] = 0xff, [WHORL_FLOAT8_E5M2] = 0xfd,
     };
     const uint64_t quiet[WHORL_DTYPE_COUNT] = {
-        [WHORL_FLOAT16] = 0x7e00,     [WHORL_FLOAT32] = 0x7fc00000,
-        [WHORL_BFLOAT16] = 0x7fc0,    [WHORL_FLOAT64] = 0x7ff8000000000000,
-        [WHORL_FLOAT8_E4M3] = 0x7f,   [WHORL_FLOAT8_E5M2] = 0x7e,
+        [WHORL_FLOAT16] = 0x7e00,   [WHORL_FLOAT32] = 0x7fc00000,
+        [WHORL_BFLOAT16] = 0x7fc0,  [WHORL_FLOAT64] = 0x7ff8000000000000,
+        [WHORL_FLOAT8_E4M3] = 0x7f, [WHORL_FLOAT8_E5M2] = 0x7e,
     };
 
     for (unsigned i = 0; i < NFLOATS; i++) {

@@ -4,11 +4,9 @@
  * length from 0 to three vectors, and misalignment of each pointer; out of place and in place.
  */
 #include "numeric/reduce.h"
-
 #include "reference.h"
 
 #include <criterion/criterion.h>
-
 #include <pthread.h>
 
 enum {

@@ -256,9 +256,9 @@ static inline uint64_t ref_random(uint64_t *state)
  */
 static inline uint64_t ref_element(whorl_dtype_t dtype, uint64_t *state)
 {
-    static const double specials[] = {0.0,   -0.0,    INFINITY, -INFINITY, NAN,     448.0,
+    static const double specials[] = {0.0,      -0.0,    INFINITY, -INFINITY, NAN,    448.0,
                                       -57344.0, 65504.0, 1e-45,    -6e-8,     0x1p-9, 0x1p-1074,
-                                      1e300, -3.4e38, 1.0,      -1.0};
+                                      1e300,    -3.4e38, 1.0,      -1.0};
     uint64_t random = ref_random(state);
     uint64_t any = random & ref_mask(dtype);
     uint64_t kind = (random >> 8) % 4;

@@ -108,8 +108,14 @@ Test(algo_mask, a_list_for_a_function_overrides_the_general_one)
 Test(algo_mask, nccls_examples_parse)
 {
     static const char *const texts[] = {
-        "ring", "^tree", "ring;allreduce:tree,ring", "allreduce:^nvls", "Tree", "RING,TREE",
-        "allreduce:ring;allgather:pat", "^CollNetDirect,CollNetChain,NVLS,NVLSTree",
+        "ring",
+        "^tree",
+        "ring;allreduce:tree,ring",
+        "allreduce:^nvls",
+        "Tree",
+        "RING,TREE",
+        "allreduce:ring;allgather:pat",
+        "^CollNetDirect,CollNetChain,NVLS,NVLSTree",
         "Broadcast:Ring;Reduce:Ring;AllGather:Ring;ReduceScatter:Ring;AllReduce:Ring",
     };
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
@@ -139,8 +145,10 @@ Test(algo_mask, every_name_can_be_chosen_alone)
         const char *name;
         enum wh_coll coll;
     } functions[] = {
-        {"allreduce", WH_COLL_ALL_REDUCE}, {"allgather", WH_COLL_ALL_GATHER},
-        {"reducescatter", WH_COLL_REDUCE_SCATTER}, {"broadcast", WH_COLL_BROADCAST},
+        {"allreduce", WH_COLL_ALL_REDUCE},
+        {"allgather", WH_COLL_ALL_GATHER},
+        {"reducescatter", WH_COLL_REDUCE_SCATTER},
+        {"broadcast", WH_COLL_BROADCAST},
         {"reduce", WH_COLL_REDUCE},
     };
     for (size_t f = 0; f < ARRAY_LEN(functions); f++) {

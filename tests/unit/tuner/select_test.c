@@ -7,16 +7,22 @@
 static const struct wh_algo_mask everything = {UINT64_MAX};
 
 static const struct wh_fabric fabrics[] = {
-    {.message_ns = 300, .byte_ns = 0.2, .reduce_byte_ns = 0.1, .slot_nbytes = 131072,
+    {.message_ns = 300,
+     .byte_ns = 0.2,
+     .reduce_byte_ns = 0.1,
+     .slot_nbytes = 131072,
      .ranks_per_core = 1},
-    {.message_ns = 300, .byte_ns = 0.2, .reduce_byte_ns = 0.1, .slot_nbytes = 512,
+    {.message_ns = 300,
+     .byte_ns = 0.2,
+     .reduce_byte_ns = 0.1,
+     .slot_nbytes = 512,
      .ranks_per_core = 9},
     {.message_ns = 1, .byte_ns = 10, .reduce_byte_ns = 0, .slot_nbytes = 4096, .ranks_per_core = 1},
     {.message_ns = 0, .byte_ns = 0, .reduce_byte_ns = 0, .slot_nbytes = 4096, .ranks_per_core = 1},
 };
 
-static const size_t sizes[] = {0, 1, 4, 1000, 4096, 65536, 1000000, (size_t)1 << 30,
-                               (size_t)1 << 40};
+static const size_t sizes[] = {
+    0, 1, 4, 1000, 4096, 65536, 1000000, (size_t)1 << 30, (size_t)1 << 40};
 
 static bool fits(const struct wh_algo *algo, const struct wh_problem *problem)
 {
@@ -57,8 +63,8 @@ Test(select, every_rank_comes_to_the_same_choice)
                 const struct wh_fabric *fabric = &fabrics[i % ARRAY_LEN(fabrics)];
                 size_t nbytes = sizes[i / ARRAY_LEN(fabrics)];
                 struct wh_problem problem = {(enum wh_coll)coll, 0, n, n - 1};
-                const struct wh_algo *first = wh_tuner_select(&problem, nbytes, fabric,
-                    &everything);
+                const struct wh_algo *first =
+                    wh_tuner_select(&problem, nbytes, fabric, &everything);
                 for (problem.rank = 1; problem.rank < n; problem.rank++) {
                     cr_assert_eq(wh_tuner_select(&problem, nbytes, fabric, &everything), first,
                                  "%s, rank %u of %u, %zu bytes", wh_coll_str(problem.coll),
@@ -101,8 +107,8 @@ Test(select, small_and_large_vectors_take_different_ways)
 {
     struct wh_problem problem = {WH_COLL_ALL_REDUCE, 0, 8, 0};
     const struct wh_algo *small = wh_tuner_select(&problem, 8, &fabrics[0], &everything);
-    const struct wh_algo *large = wh_tuner_select(&problem, (size_t)1 << 28, &fabrics[0],
-                                                  &everything);
+    const struct wh_algo *large =
+        wh_tuner_select(&problem, (size_t)1 << 28, &fabrics[0], &everything);
     cr_expect_neq(small, large);
 }
 

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "wire/choose.h"
-
 #include "base/log.h"
+#include "wire/choose.h"
 #include "wire/wire.h"
 
 #include <criterion/criterion.h>
-
 #include <string.h>
 
 /* The names of a choice, separated by spaces. */

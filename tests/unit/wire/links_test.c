@@ -2,7 +2,6 @@
 #include "wire/links.h"
 
 #include <criterion/criterion.h>
-
 #include <stdlib.h>
 
 /* A transport that can do nothing but open and close links. */

@@ -2,7 +2,6 @@
 #include "wire/wire.h"
 
 #include <criterion/criterion.h>
-
 #include <string.h>
 
 Test(registry, every_transport_is_complete)
@@ -12,10 +11,10 @@ Test(registry, every_transport_is_complete)
         const struct whorl_transport_ops *ops = wh_transports[i];
         cr_expect_eq(ops->struct_nbytes, sizeof(*ops));
         cr_assert_not_null(ops->name);
-        cr_expect(ops->open && ops->close && ops->address && ops->connect && ops->reaches,
-                  "%s", ops->name);
-        cr_expect(ops->link_open && ops->link_close && ops->acquire && ops->post && ops->poll
-                      && ops->release,
+        cr_expect(ops->open && ops->close && ops->address && ops->connect && ops->reaches, "%s",
+                  ops->name);
+        cr_expect(ops->link_open && ops->link_close && ops->acquire && ops->post && ops->poll &&
+                      ops->release,
                   "%s", ops->name);
     }
 }

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "wire/wire.h"
-
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/shmem.h"
+#include "wire/wire.h"
 
 #include <criterion/criterion.h>
-
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,8 +65,8 @@ static void *connect_one(void *arg)
     const struct job *job = arg;
     struct rig *rig = job->rig;
 
-    rig->results[job->rank] = wh_wire_connect(rig->wires[job->rank], rig->addresses, &rig->stop,
-                                              rig->deadline_ns);
+    rig->results[job->rank] =
+        wh_wire_connect(rig->wires[job->rank], rig->addresses, &rig->stop, rig->deadline_ns);
     strncpy(rig->errors[job->rank], wh_error_get(), sizeof(rig->errors[0]) - 1);
     return NULL;
 }

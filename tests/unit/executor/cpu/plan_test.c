@@ -96,7 +96,10 @@ Test(plan, a_premultiplied_sum_brings_scratch_of_a_chunk_once)
     struct world world = world_open(1, 2, 1024, NULL);
     struct wh_plan *plan = make(&world, WH_COLL_ALL_REDUCE, "ring");
     int32_t in = 3, out = 0, scalar = 5;
-    struct wh_op op = {.input = &in, .output = &out, .count = 1, .dtype = WHORL_INT32,
+    struct wh_op op = {.input = &in,
+                       .output = &out,
+                       .count = 1,
+                       .dtype = WHORL_INT32,
                        .redop = WH_REDOP_PREMUL_SUM};
     memcpy(op.premul_scalar, &scalar, sizeof(scalar));
     uint64_t before = wh_plan_memory_nbytes(plan);

@@ -33,8 +33,12 @@ static void expect_mismatch(const struct call *usual, const struct call *other)
     for (uint32_t r = 0; r < 3; r++) {
         const struct call *call = r == 2 ? other : usual;
         plans[r] = world_plan(&world, r, wh_algo_find(call->coll, call->algo), call->root);
-        struct wh_op op = {.input = in[r], .output = out[r], .count = call->count,
-                           .dtype = call->dtype, .redop = call->redop, .seq = call->seq};
+        struct wh_op op = {.input = in[r],
+                           .output = out[r],
+                           .count = call->count,
+                           .dtype = call->dtype,
+                           .redop = call->redop,
+                           .seq = call->seq};
         cr_assert_eq(wh_run_start(plans[r], &op), WHORL_OK);
     }
     uint32_t who = 0;
@@ -109,10 +113,10 @@ Test(run_faults, a_receiver_of_another_size_calls_it_a_receive)
     struct wh_plan *plans[2];
     int32_t in[2] = {1, 2}, out[2];
     world_plans(&world, wh_algo_find(WH_COLL_SEND, "p2p"), 0, plans);
-    struct wh_op send = {.input = in, .count = 2, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE,
-                         .seq = 1};
-    struct wh_op recv = {.output = out, .count = 1, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE,
-                         .seq = 1};
+    struct wh_op send = {
+        .input = in, .count = 2, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE, .seq = 1};
+    struct wh_op recv = {
+        .output = out, .count = 1, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE, .seq = 1};
     cr_assert_eq(wh_run_start(plans[0], &send), WHORL_OK);
     cr_assert_eq(wh_run_start(plans[1], &recv), WHORL_OK);
     uint32_t who = 9;
@@ -140,8 +144,8 @@ static void forged_open(struct forged *f)
     f->world = world_open(2, 4, 512, NULL);
     f->plan = world_plan(&f->world, 1, wh_algo_find(WH_COLL_RECV, "p2p"), 0);
     cr_assert_eq(wh_wire_link(f->world.wires[0], 1, WH_CHANNEL_P2P, true, &f->link), WHORL_OK);
-    struct wh_op op = {.output = f->out, .count = 300, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE,
-                       .seq = 1};
+    struct wh_op op = {
+        .output = f->out, .count = 300, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE, .seq = 1};
     cr_assert_eq(wh_run_start(f->plan, &op), WHORL_OK);
 }
 
@@ -179,8 +183,13 @@ Test(run_faults, a_message_of_the_wrong_place_or_size_is_a_mismatch)
         struct wh_msg_place place;
         size_t nbytes;
     } rows[] = {
-        {{1, 0, 1}, 512}, {{0, 1, 1}, 512}, {{0, 0, 2}, 512}, {{0, 0, 0}, 512},
-        {{0, 0, 1}, 508}, {{0, 0, 1}, 0},   {{UINT32_MAX, UINT32_MAX, UINT32_MAX}, 1},
+        {{1, 0, 1}, 512},
+        {{0, 1, 1}, 512},
+        {{0, 0, 2}, 512},
+        {{0, 0, 0}, 512},
+        {{0, 0, 1}, 508},
+        {{0, 0, 1}, 0},
+        {{UINT32_MAX, UINT32_MAX, UINT32_MAX}, 1},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct forged f;
@@ -220,8 +229,12 @@ Test(run_faults, ranks_with_different_slots_are_told_to_compare_settings)
     struct wh_plan *plans[2] = {world_plan(&world, 0, send_row, 1)};
     world.slot_nbytes = 256;
     plans[1] = world_plan(&world, 1, wh_algo_find(WH_COLL_RECV, "p2p"), 0);
-    struct wh_op op = {.input = in, .output = out, .count = 400, .dtype = WHORL_INT32,
-                       .redop = WH_REDOP_NONE, .seq = 1};
+    struct wh_op op = {.input = in,
+                       .output = out,
+                       .count = 400,
+                       .dtype = WHORL_INT32,
+                       .redop = WH_REDOP_NONE,
+                       .seq = 1};
     cr_assert_eq(wh_run_start(plans[0], &op), WHORL_OK);
     cr_assert_eq(wh_run_start(plans[1], &op), WHORL_OK);
     uint32_t who = 0;
@@ -245,8 +258,12 @@ static whorl_result_t run_with(struct loop_faults faults, uint32_t *who_out)
     struct wh_plan *plans[4];
     world_plans(&world, wh_algo_find(WH_COLL_ALL_REDUCE, "ring"), 0, plans);
     for (uint32_t r = 0; r < 4; r++) {
-        struct wh_op op = {.input = in[r], .output = out[r], .count = 3000, .dtype = WHORL_INT32,
-                           .redop = WHORL_SUM, .seq = 1};
+        struct wh_op op = {.input = in[r],
+                           .output = out[r],
+                           .count = 3000,
+                           .dtype = WHORL_INT32,
+                           .redop = WHORL_SUM,
+                           .seq = 1};
         cr_assert_eq(wh_run_start(plans[r], &op), WHORL_OK);
     }
     whorl_result_t rc = world_drive(&world, plans, who_out);
@@ -292,8 +309,8 @@ Test(run_faults, description_says_what_each_lane_waits_for)
     struct world world = world_open(3, 2, 512, NULL);
     struct wh_plan *plan = world_plan(&world, 1, wh_algo_find(WH_COLL_RECV, "p2p"), 2);
     int32_t out[300];
-    struct wh_op op = {.output = out, .count = 300, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE,
-                       .seq = 1};
+    struct wh_op op = {
+        .output = out, .count = 300, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE, .seq = 1};
     bool moved = false;
     char text[256];
     cr_assert_eq(wh_run_start(plan, &op), WHORL_OK);

@@ -4,7 +4,6 @@
  * that the geometry has. What goes wrong on purpose is in run_faults_test.c.
  */
 #include "executor/cpu/run.h"
-
 #include "trial.h"
 
 enum { NRANKS_MAX = 9 };
@@ -19,15 +18,31 @@ static void destroy_plans(struct wh_plan **plans, uint32_t nranks)
 /* Sizes around the edges of a plan's chunks and passes; returns how many. */
 static size_t edge_counts(const struct wh_plan *plan, size_t elem_nbytes, size_t *counts)
 {
-    bool blocks = plan->sched->coll == WH_COLL_ALL_GATHER ||
-                  plan->sched->coll == WH_COLL_REDUCE_SCATTER;
+    bool blocks =
+        plan->sched->coll == WH_COLL_ALL_GATHER || plan->sched->coll == WH_COLL_REDUCE_SCATTER;
     size_t chunk = plan->chunk_nbytes / elem_nbytes;
     size_t pass = blocks ? chunk : chunk * plan->sched->nchunks;
     size_t nranks = plan->sched->nranks;
     const size_t edges[] = {
-        0,        1,    2,        3,        nranks - 1,   nranks,   nranks + 1,   chunk - 1,
-        chunk,    33,   chunk + 1, pass - 1, pass,         pass + 1, 2 * pass - 1, 2 * pass,
-        pass / 2, 1000, 2 * pass + 1,
+        0,
+        1,
+        2,
+        3,
+        nranks - 1,
+        nranks,
+        nranks + 1,
+        chunk - 1,
+        chunk,
+        33,
+        chunk + 1,
+        pass - 1,
+        pass,
+        pass + 1,
+        2 * pass - 1,
+        2 * pass,
+        pass / 2,
+        1000,
+        2 * pass + 1,
     };
     memcpy(counts, edges, sizeof(edges));
     return sizeof(edges) / sizeof(edges[0]);
@@ -176,8 +191,8 @@ Test(run, plans_of_one_wire_take_turns_without_harm)
     }
     for (size_t i = 0; i < 300; i++) {
         size_t pick = (size_t)(mix(i) % n);
-        struct trial t = {.algo = rows[pick], .count = (size_t)(mix(~i) % 3000),
-                          .dtype = WHORL_INT32};
+        struct trial t = {
+            .algo = rows[pick], .count = (size_t)(mix(~i) % 3000), .dtype = WHORL_INT32};
         trial_run(&world, plans[pick], &t);
     }
     for (size_t i = 0; i < n; i++) {
@@ -196,14 +211,20 @@ Test(run, a_rank_may_be_an_operation_ahead)
     world_plans(&world, wh_algo_find(WH_COLL_SEND, "p2p"), 0, plans[1]);
     bool moved;
     for (uint64_t i = 0; i < 2; i++) {
-        struct wh_op op = {.input = &sent[i], .count = 1, .dtype = WHORL_INT32,
-                           .redop = WH_REDOP_NONE, .seq = i + 1};
+        struct wh_op op = {.input = &sent[i],
+                           .count = 1,
+                           .dtype = WHORL_INT32,
+                           .redop = WH_REDOP_NONE,
+                           .seq = i + 1};
         cr_assert_eq(wh_run_start(plans[i][0], &op), WHORL_OK);
         cr_assert_eq(wh_run_advance(plans[i][0], &moved), WHORL_OK);
     }
     for (uint64_t i = 0; i < 2; i++) {
-        struct wh_op op = {.output = &got[i], .count = 1, .dtype = WHORL_INT32,
-                           .redop = WH_REDOP_NONE, .seq = i + 1};
+        struct wh_op op = {.output = &got[i],
+                           .count = 1,
+                           .dtype = WHORL_INT32,
+                           .redop = WH_REDOP_NONE,
+                           .seq = i + 1};
         cr_assert_eq(wh_run_start(plans[i][1], &op), WHORL_OK);
         cr_assert_eq(wh_run_advance(plans[i][1], &moved), WHORL_OK);
         cr_expect_eq(got[i], sent[i]);
@@ -218,10 +239,10 @@ Test(run, moved_is_set_only_by_progress)
     struct wh_plan *plans[2];
     world_plans(&world, wh_algo_find(WH_COLL_SEND, "p2p"), 0, plans);
     int32_t in = 5, out = 0;
-    struct wh_op recv = {.output = &out, .count = 1, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE,
-                         .seq = 1};
-    struct wh_op send = {.input = &in, .count = 1, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE,
-                         .seq = 1};
+    struct wh_op recv = {
+        .output = &out, .count = 1, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE, .seq = 1};
+    struct wh_op send = {
+        .input = &in, .count = 1, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE, .seq = 1};
     bool moved = false;
 
     cr_assert_eq(wh_run_start(plans[1], &recv), WHORL_OK);

@@ -8,12 +8,12 @@
 #ifndef WH_TESTS_EXECUTOR_TRIAL_H
 #define WH_TESTS_EXECUTOR_TRIAL_H
 
-#include <stdio.h>
-
 #include "numeric/dtype.h"
 #include "numeric/float16.h"
 #include "numeric/float8.h"
 #include "world.h"
+
+#include <stdio.h>
 
 struct trial {
     const struct wh_algo *algo;

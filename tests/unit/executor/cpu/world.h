@@ -5,14 +5,14 @@
 #ifndef WH_TESTS_EXECUTOR_WORLD_H
 #define WH_TESTS_EXECUTOR_WORLD_H
 
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "../../../../transports/loop/loop.h"
 #include "algorithms/algo.h"
 #include "base/clock.h"
 #include "executor/cpu/run.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct world {
     uint32_t nranks;
