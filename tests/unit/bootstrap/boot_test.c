@@ -74,10 +74,22 @@ Test(boot, ranks_that_leave_after_equally_many_operations_leave_in_peace)
     crew_sail(6, end_alike);
 }
 
+/* Returns when all threads of the crew are here. A barrier of the job would not do: it ends with an
+ * error for a rank that is still in it when the job fails. */
+static void meet(const struct mate *mate)
+{
+    static _Atomic uint32_t nhere;
+    uint64_t deadline_ns = crew_soon();
+    atomic_fetch_add(&nhere, 1);
+    while (atomic_load(&nhere) < mate->nranks && wh_now_ns() < deadline_ns) {
+        usleep(100);
+    }
+}
+
 static void rank_2_leaves_early(struct mate *mate)
 {
     wh_boot_set_nops(mate->boot, 4);
-    cr_expect_eq(wh_boot_barrier(mate->boot, crew_soon()), WHORL_OK);
+    meet(mate);
     if (mate->rank == 2) {
         return;
     }
@@ -132,7 +144,7 @@ static void *fail_and_leave(void *arg)
         .ctx = mate,
     };
     cr_assert_eq(wh_boot_join(&args, &mate->boot), WHORL_OK, "%s", wh_error_get());
-    cr_assert_eq(wh_boot_barrier(mate->boot, crew_soon()), WHORL_OK, "%s", wh_error_get());
+    meet(mate);
     pthread_barrier_wait(&mate->crew->all);
     if (mate->rank % 2 == 0) {
         wh_boot_fail(mate->boot, WHORL_E_SYS, "several break at the same time");
