@@ -144,7 +144,7 @@ static void *fail_and_leave(void *arg)
         .ctx = mate,
     };
     cr_assert_eq(wh_boot_join(&args, &mate->boot), WHORL_OK, "%s", wh_error_get());
-    meet(mate);
+    cr_assert_eq(wh_boot_barrier(mate->boot, crew_soon()), WHORL_OK, "%s", wh_error_get());
     pthread_barrier_wait(&mate->crew->all);
     if (mate->rank % 2 == 0) {
         wh_boot_fail(mate->boot, WHORL_E_SYS, "several break at the same time");
