@@ -24,7 +24,7 @@ def run_whorl(build, options):
     with tempfile.NamedTemporaryFile(suffix=".json") as out:
         subprocess.run(
             [build / "perf-tests/all_reduce_perf", "-b", str(LEAST), "-e", str(options.largest), "-f",
-             str(FACTOR), "-P", str(options.ranks), "-n", str(options.iterations), "-c", "0",
+             str(FACTOR), "-P", str(options.ranks), "-w", "20", "-n", str(options.iterations), "-c", "0",
              f"--benchmark_out={out.name}"], check=True, stdout=subprocess.DEVNULL)
         rows = json.load(open(out.name, encoding="utf-8"))["benchmarks"]
     return {int(row["name"].split("/")[3]): row["real_time"] for row in rows
@@ -62,8 +62,8 @@ def write_svg(path, rows, ranks):
 
     svg = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
            f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>',
-           f'<text x="{left}" y="22" font-size="14">AllReduce of float32 between {ranks} processes of one '
-           'machine: time per operation (lower is better)</text>']
+           f'<text x="{left}" y="22" font-size="14">AllReduce, float32 sum, {ranks} processes of one '
+           'machine: time per operation</text>']
     for power in range(low, high + 1):
         label = {-1: "0.1 µs", 0: "1 µs", 1: "10 µs", 2: "100 µs", 3: "1 ms", 4: "10 ms", 5: "100 ms",
                  6: "1 s"}.get(power, f"1e{power} µs")
