@@ -2,6 +2,9 @@
 /*
  * One row per algorithm: a pure function that writes a schedule, and what it would cost.
  *
+ * Sealing may add a lane of messages without data to what an algorithm builds (the entry rule of
+ * schedule/sched.h), so a schedule can have one lane more than its file shows.
+ *
  * A file of this folder holds one algorithm and its row, named wh_algo_<file name>. A line in
  * CMakeLists.txt adds it to the registry.
  */

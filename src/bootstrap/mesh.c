@@ -12,6 +12,7 @@
 #include "bootstrap/service.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 enum {
     CALLERS_MAX = 64,
     CALLER_MS = 30 * 1000,
+    CROWDED_MS = 1000, /* the same while there is no room for another caller */
     CONNECT_MS = 1000, /* for one address; doubles each pass */
     SHAKE_MS = 30 * 1000,
     PASSES_MAX = 5, /* over the addresses of a peer */
@@ -52,6 +54,7 @@ struct mesh {
     struct dial dials[WH_ROUNDS_MAX];
     struct caller callers[CALLERS_MAX];
     uint32_t ncallers, nup;
+    uint64_t accept_at_ns; /* not before: there were no descriptors */
 };
 
 static void mesh_break(struct mesh *mesh, const struct wh_failure *failure)
@@ -266,6 +269,13 @@ static void callers_accept(struct mesh *mesh)
         struct wh_addr peer;
         int fd = wh_sock_accept(mesh->listener, &peer);
         if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+                wh_log(WH_LOG_WARN, WH_SUBSYS_BOOTSTRAP,
+                       "cannot take a connection of another rank: %s; raise the limit of open files "
+                       "(ulimit -n)",
+                       strerror(errno));
+                mesh->accept_at_ns = wh_deadline_after_ms(PAUSE_MS);
+            }
             return;
         }
         struct caller *caller = &mesh->callers[mesh->ncallers];
@@ -280,8 +290,11 @@ static void callers_accept(struct mesh *mesh)
 
 static uint64_t callers_expire(struct mesh *mesh, uint64_t next_ns)
 {
+    /* Silent strangers must not keep ranks out. */
+    uint64_t less_ns =
+        mesh->ncallers == CALLERS_MAX ? (uint64_t)(CALLER_MS - CROWDED_MS) * 1000000 : 0;
     for (uint32_t i = mesh->ncallers; i-- > 0;) {
-        uint64_t due_ns = mesh->callers[i].deadline_ns;
+        uint64_t due_ns = mesh->callers[i].deadline_ns - less_ns;
         if (due_ns <= wh_now_ns()) {
             caller_drop(mesh, i, "it did not prove in time that it belongs to the job");
         } else if (due_ns < next_ns) {
@@ -300,7 +313,9 @@ static void mesh_poll(struct mesh *mesh, uint64_t due_ns)
     const uint32_t nrounds = boot->nrounds, ncallers = mesh->ncallers;
     struct pollfd *dials = pfds + 1, *edges = dials + nrounds, *callers = edges + 2 * nrounds;
 
-    bool room = ncallers < CALLERS_MAX;
+    bool paused = mesh->accept_at_ns > wh_now_ns();
+    bool room = ncallers < CALLERS_MAX && !paused;
+    due_ns = paused && mesh->accept_at_ns < due_ns ? mesh->accept_at_ns : due_ns;
     pfds[0] = (struct pollfd){.fd = room ? mesh->listener : -1, .events = POLLIN};
     for (uint32_t k = 0; k < nrounds; k++) {
         const struct wh_conn *conn = &mesh->dials[k].conn;

@@ -34,6 +34,7 @@
 enum {
     STRANGERS_MAX = 256,
     STRANGER_MS = 10 * 1000,
+    CROWDED_MS = 1000, /* the same while there is no room for another stranger */
     LINGER_MS = 15 * 1000,
     FLUSH_MS = 5 * 1000,
     PAUSE_MS = 100, /* before accepting again when there are no descriptors */
@@ -383,13 +384,18 @@ static void accept_guests(struct root *root)
 static uint64_t expire(struct root *root)
 {
     uint64_t now_ns = wh_now_ns(), next_ns = WH_NEVER;
+    /* Silent strangers must not keep ranks out. */
+    uint64_t less_ns = root->nstrangers >= STRANGERS_MAX
+                           ? (uint64_t)(STRANGER_MS - CROWDED_MS) * 1000000
+                           : 0;
     for (uint32_t i = root->nguests; i-- > 0;) {
         const struct guest *guest = root->guests[i];
+        uint64_t due_ns = guest->deadline_ns - (guest_is_stranger(guest) ? less_ns : 0);
         if (guest->answered && (guest->conn.ended || !wh_conn_has_output(&guest->conn))) {
             guests_remove(root, i);
         } else if (guest->answered || !guest->seated) {
-            if (guest->deadline_ns > now_ns) {
-                next_ns = guest->deadline_ns < next_ns ? guest->deadline_ns : next_ns;
+            if (due_ns > now_ns) {
+                next_ns = due_ns < next_ns ? due_ns : next_ns;
             } else if (guest->answered) {
                 guests_remove(root, i);
             } else {
@@ -401,7 +407,8 @@ static uint64_t expire(struct root *root)
         if (!root->refusing && root->deadline_ns <= now_ns) {
             refuse_for_missing(root);
         }
-        next_ns = root->deadline_ns < next_ns ? root->deadline_ns : next_ns;
+        bool ahead = root->deadline_ns > now_ns;
+        next_ns = ahead && root->deadline_ns < next_ns ? root->deadline_ns : next_ns;
     }
     return next_ns;
 }

@@ -31,7 +31,8 @@ enum {
 };
 
 enum wh_transport_flags {
-    WH_TRANSPORT_LOCAL = 1, /* goes through memory that both ranks have, on one host */
+    WH_TRANSPORT_LOCAL = 1,     /* goes through memory that both ranks have, on one host */
+    WH_TRANSPORT_REFERENCE = 2, /* made for tests: right, not fast */
 };
 
 /** What a transport gets to know about the communicator. Valid as long as the wire. */

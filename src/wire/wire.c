@@ -236,6 +236,19 @@ static struct wh_doorbell *find_bell(const struct wh_wire *wire)
     return used == NULL || used->ops->bell == NULL ? NULL : used->ops->bell(used);
 }
 
+/* Says which transport carries what, and that it is slow if nobody asked for a slow one. */
+static void log_picked(const struct wh_wire *wire, uint32_t peer, const char *why_not_others)
+{
+    const struct whorl_transport_ops *ops = wire->by_peer[peer]->ops;
+    if ((ops->flags & WH_TRANSPORT_REFERENCE) && why_not_others[0] != '\0') {
+        wh_log(WH_LOG_WARN, WH_SUBSYS_INIT,
+               "wire: rank %u is reached by %s only, which is made for tests and slow; %s", peer,
+               ops->name, why_not_others);
+    } else {
+        wh_log(WH_LOG_INFO, WH_SUBSYS_NET, "wire: rank %u is reached by %s", peer, ops->name);
+    }
+}
+
 static whorl_result_t pick_all(struct wh_wire *wire, const uint8_t *addresses)
 {
     for (uint32_t peer = 0; peer < wire->env.nranks; peer++) {
@@ -247,6 +260,9 @@ static whorl_result_t pick_all(struct wh_wire *wire, const uint8_t *addresses)
             return wh_fail(WHORL_E_UNSUPPORTED, WH_SUBSYS_INIT,
                            "wire: no transport reaches rank %u: %s", peer,
                            text[0] == '\0' ? "none could be opened" : text);
+        }
+        if (wire->by_peer[peer] != NULL && peer != wire->env.rank) {
+            log_picked(wire, peer, text);
         }
     }
     wire->bell = find_bell(wire);

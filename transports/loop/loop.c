@@ -546,7 +546,7 @@ static void loop_release(struct wh_link *base)
 const struct whorl_transport_ops whorl_transport_loop = {
     .struct_nbytes = sizeof(struct whorl_transport_ops),
     .name = "loop",
-    .flags = WH_TRANSPORT_LOCAL,
+    .flags = WH_TRANSPORT_LOCAL | WH_TRANSPORT_REFERENCE,
     .open = loop_open,
     .close = loop_close,
     .address = loop_address,

@@ -59,6 +59,22 @@ Test(root, garbage_is_dropped_and_disturbs_nothing)
     crew_expect_success(crew);
 }
 
+/* More than the root listens to at a time; they would stay for longer than a rank waits for one
+ * answer. */
+Test(root, a_crowd_of_silent_strangers_does_not_keep_ranks_out)
+{
+    struct crew *crew = crew_create(3, NULL);
+    int strangers[300];
+    for (size_t i = 0; i < ARRAY_LEN(strangers); i++) {
+        strangers[i] = stranger_connect(&crew->id);
+    }
+    crew_start(crew);
+    crew_expect_success(crew);
+    for (size_t i = 0; i < ARRAY_LEN(strangers); i++) {
+        close(strangers[i]);
+    }
+}
+
 Test(root, silent_and_half_open_connections_disturb_nothing)
 {
     struct crew *crew = crew_create(3, NULL);
