@@ -9,6 +9,7 @@
  */
 #include "base/cpus.h"
 
+#include "base/hash.h"
 #include "base/macros.h"
 #include "base/wait.h"
 
@@ -185,16 +186,6 @@ struct affinity {
     uint64_t key; /* equal for equal masks */
 };
 
-/* FNV-1a. */
-static uint64_t hash_bytes(const void *bytes, size_t nbytes)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < nbytes; i++) {
-        hash = (hash ^ ((const uint8_t *)bytes)[i]) * UINT64_C(0x100000001b3);
-    }
-    return hash;
-}
-
 /* The affinity mask; WH_CPUS_ANY cores if the kernel does not say. A mask that is too small for the
  * machine is refused, so it grows. */
 static struct affinity read_affinity(void)
@@ -212,7 +203,7 @@ static struct affinity read_affinity(void)
         int why = errno;
         if (!failed) {
             affinity.ncpus = (uint32_t)CPU_COUNT_S(mask_nbytes, mask);
-            affinity.key = hash_bytes(mask, mask_nbytes);
+            affinity.key = wh_hash(WH_HASH_START, mask, mask_nbytes);
         }
         CPU_FREE(mask);
         if (!failed || why != EINVAL) {

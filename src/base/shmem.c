@@ -15,6 +15,7 @@
 #include "base/shmem.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/random.h"
 
@@ -428,20 +429,9 @@ whorl_result_t wh_shmem_fetch(const uint8_t token[WH_SHMEM_TOKEN_NBYTES], uint64
 
 /* ---- who may share -------------------------------------------------------------------------- */
 
-/* FNV-1a, continued from hash. */
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t nbytes)
-{
-    const uint8_t *p = bytes;
-
-    for (size_t i = 0; i < nbytes; i++) {
-        hash = (hash ^ p[i]) * 0x100000001b3u;
-    }
-    return hash;
-}
-
 uint64_t wh_shmem_host_key(void)
 {
-    uint64_t hash = 0xcbf29ce484222325u;
+    uint64_t hash = WH_HASH_START;
     char boot_id[64];
     ssize_t nbytes = -1;
 
@@ -451,15 +441,15 @@ uint64_t wh_shmem_host_key(void)
         close(fd);
     }
     if (nbytes > 0) {
-        hash = hash_bytes(hash, boot_id, (size_t)nbytes);
+        hash = wh_hash(hash, boot_id, (size_t)nbytes);
     } else {
-        hash = hash_bytes(hash, wh_host_name(), strlen(wh_host_name()));
+        hash = wh_hash(hash, wh_host_name(), strlen(wh_host_name()));
     }
 
     struct stat info;
     if (stat("/proc/self/ns/net", &info) == 0) {
-        hash = hash_bytes(hash, &info.st_dev, sizeof(info.st_dev));
-        hash = hash_bytes(hash, &info.st_ino, sizeof(info.st_ino));
+        hash = wh_hash(hash, &info.st_dev, sizeof(info.st_dev));
+        hash = wh_hash(hash, &info.st_ino, sizeof(info.st_ino));
     }
     return hash;
 }

@@ -3,7 +3,7 @@
 #include "bootstrap/handshake.h"
 
 #include "base/bytes.h"
-#include "bootstrap/thread.h"
+#include "bootstrap/crypto.h"
 
 #include <assert.h>
 #include <openssl/crypto.h>

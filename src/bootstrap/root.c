@@ -19,8 +19,8 @@
 #include "base/bits.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "bootstrap/conn.h"
-#include "bootstrap/thread.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -385,9 +385,8 @@ static uint64_t expire(struct root *root)
 {
     uint64_t now_ns = wh_now_ns(), next_ns = WH_NEVER;
     /* Silent strangers must not keep ranks out. */
-    uint64_t less_ns = root->nstrangers >= STRANGERS_MAX
-                           ? (uint64_t)(STRANGER_MS - CROWDED_MS) * 1000000
-                           : 0;
+    uint64_t less_ns =
+        root->nstrangers >= STRANGERS_MAX ? (uint64_t)(STRANGER_MS - CROWDED_MS) * 1000000 : 0;
     for (uint32_t i = root->nguests; i-- > 0;) {
         const struct guest *guest = root->guests[i];
         uint64_t due_ns = guest->deadline_ns - (guest_is_stranger(guest) ? less_ns : 0);

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "bootstrap/thread.h"
+#include "base/thread.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -13,6 +13,7 @@
 #include "bootstrap/ticket.h"
 
 #include "base/bytes.h"
+#include "base/hash.h"
 
 #include <assert.h>
 #include <openssl/crypto.h>
@@ -31,16 +32,6 @@ static_assert(AT_SECRET + WH_SECRET_NBYTES == AT_PORT, "the secret lies before t
 static_assert(AT_ADDRS + WH_NADDRS_MAX * 16 <= AT_CHECKSUM, "the addresses fit");
 static_assert(AT_CHECKSUM + 8 == WHORL_ID_NBYTES, "the checksum is last");
 
-/* FNV-1a. */
-static uint64_t checksum(const uint8_t *bytes, size_t nbytes)
-{
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < nbytes; i++) {
-        hash = (hash ^ bytes[i]) * 0x100000001b3u;
-    }
-    return hash;
-}
-
 void wh_ticket_encode(const struct wh_ticket *ticket, whorl_id_t *id_out)
 {
     assert(ticket->naddrs >= 1 && ticket->naddrs <= WH_NADDRS_MAX);
@@ -56,7 +47,7 @@ void wh_ticket_encode(const struct wh_ticket *ticket, whorl_id_t *id_out)
     for (uint32_t i = 0; i < ticket->naddrs; i++) {
         memcpy(p + AT_ADDRS + 16 * i, ticket->addrs[i].ip, 16);
     }
-    wh_put_le64(p + AT_CHECKSUM, checksum(p, AT_CHECKSUM));
+    wh_put_le64(p + AT_CHECKSUM, wh_hash(WH_HASH_START, p, AT_CHECKSUM));
 }
 
 const struct wh_addr *wh_ticket_loopback(const struct wh_ticket *ticket)
@@ -75,7 +66,7 @@ bool wh_ticket_decode(const whorl_id_t *id, struct wh_ticket *ticket_out)
     uint16_t port = wh_get_le16(p + AT_PORT), naddrs = wh_get_le16(p + AT_NADDRS);
     if (wh_get_le32(p) != TICKET_MAGIC || wh_get_le16(p + 4) != TICKET_VERSION ||
         wh_get_le16(p + 6) != 0 || port == 0 || naddrs < 1 || naddrs > WH_NADDRS_MAX ||
-        wh_get_le64(p + AT_CHECKSUM) != checksum(p, AT_CHECKSUM)) {
+        wh_get_le64(p + AT_CHECKSUM) != wh_hash(WH_HASH_START, p, AT_CHECKSUM)) {
         return false;
     }
 

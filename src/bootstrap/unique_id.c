@@ -5,9 +5,9 @@
 #include "base/random.h"
 #include "base/sock.h"
 #include "bootstrap/boot.h"
+#include "bootstrap/crypto.h"
 #include "bootstrap/root.h"
 #include "bootstrap/self.h"
-#include "bootstrap/thread.h"
 #include "bootstrap/ticket.h"
 
 #include <openssl/crypto.h>

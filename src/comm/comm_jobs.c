@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Several ranks of one thread come to be: each in a thread of its own for as long as that takes. */
 #include "base/log.h"
+#include "base/thread.h"
 #include "comm/comm.h"
 
 #include <pthread.h>
@@ -62,7 +63,7 @@ whorl_result_t wh_comm_run_jobs(const struct wh_comm_job *jobs, size_t njobs,
     }
     for (size_t i = 0; i < njobs; i++) {
         threads[i].job = &jobs[i];
-        int err = pthread_create(&threads[i].thread, NULL, job_main, &threads[i]);
+        int err = wh_thread_start(&threads[i].thread, job_main, &threads[i]);
         threads[i].started = err == 0;
         if (err != 0) {
             threads[i].rc = wh_fail(WHORL_E_SYS, WH_SUBSYS_INIT,

@@ -2,9 +2,9 @@
 #include "device/stream.h"
 
 #include "base/log.h"
+#include "base/thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,12 +62,7 @@ whorl_result_t wh_stream_create(struct whorl_stream **stream_out)
     pthread_mutex_init(&stream->lock, NULL);
     pthread_cond_init(&stream->changed, NULL);
 
-    /* Signals are for the application's own threads. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int err = pthread_create(&stream->thread, NULL, stream_main, stream);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int err = wh_thread_start(&stream->thread, stream_main, stream);
     if (err != 0) {
         pthread_cond_destroy(&stream->changed);
         pthread_mutex_destroy(&stream->lock);

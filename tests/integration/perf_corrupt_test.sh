@@ -2,20 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The check of results must see a single changed bit, for every type and reduction and program.
 # usage: perf_corrupt_test.sh FOLDER-OF-PERF-TESTS
-set -u
-bin=${1:?usage: $0 FOLDER}
-out=$(mktemp)
-err=$(mktemp)
-trap 'rm -f "$out" "$err"' EXIT
-
-fail() {
-    echo "FAIL: $*"
-    echo "--- standard output"
-    cat "$out"
-    echo "--- standard error"
-    cat "$err"
-    exit 1
-}
+. "$(dirname "$0")/perf_common.sh"
 
 # expect_wrong ROWS PROGRAM ARGUMENTS...: exit status 7, and exactly one wrong element per half.
 expect_wrong() {

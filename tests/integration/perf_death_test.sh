@@ -3,21 +3,7 @@
 # A process of a -P run that dies must end the run with a message that names it, and -T must end a
 # run that would go on for ever.
 # usage: perf_death_test.sh FOLDER-OF-PERF-TESTS
-set -u
-bin=${1:?usage: $0 FOLDER}
-out=$(mktemp)
-err=$(mktemp)
-parent=
-trap '[ -z "$parent" ] || kill -9 "$parent" 2>/dev/null; rm -f "$out" "$err"' EXIT
-
-fail() {
-    echo "FAIL: $*"
-    echo "--- standard output"
-    cat "$out"
-    echo "--- standard error"
-    cat "$err"
-    exit 1
-}
+. "$(dirname "$0")/perf_common.sh"
 
 "$bin/all_reduce_perf" -b 64 -e 64 -n 5 -P 3 -N 0 >"$out" 2>"$err" &
 parent=$!

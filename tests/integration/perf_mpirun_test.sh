@@ -2,20 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Ranks that mpirun started.
 # usage: perf_mpirun_test.sh FOLDER-OF-PERF-TESTS
-set -u
-bin=${1:?usage: $0 FOLDER}
-out=$(mktemp)
-err=$(mktemp)
-trap 'rm -f "$out" "$err"' EXIT
-
-fail() {
-    echo "FAIL: $*"
-    echo "--- standard output"
-    cat "$out"
-    echo "--- standard error"
-    cat "$err"
-    exit 1
-}
+. "$(dirname "$0")/perf_common.sh"
 
 # The table in $out must be one table, of $1 ranks, right.
 check_table() {

@@ -2,20 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The table of the perf-tests must parse as that of nccl-tests does: columns, footer, exit status.
 # usage: perf_table_test.sh FOLDER-OF-PERF-TESTS
-set -u
-bin=${1:?usage: $0 FOLDER}
-out=$(mktemp)
-err=$(mktemp)
-trap 'rm -f "$out" "$err"' EXIT
-
-fail() {
-    echo "FAIL: $*"
-    echo "--- standard output"
-    cat "$out"
-    echo "--- standard error"
-    cat "$err"
-    exit 1
-}
+. "$(dirname "$0")/perf_common.sh"
 
 # Checks the table in $out: number of rows, type, reduction, root, "N/A" or 0 wrong in place.
 check_table() {

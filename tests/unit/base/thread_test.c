@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "bootstrap/thread.h"
+#include "base/thread.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
