@@ -3,22 +3,30 @@
 #include "base/clock.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <time.h>
 
-enum { NS_PER_MS = 1000000 };
+enum { NS_PER_MS = 1000000, COARSE_FROM_MS = 10000 };
 
-uint64_t wh_now_ns(void)
+static uint64_t read_clock(clockid_t clock)
 {
     struct timespec now;
-    int failed = clock_gettime(CLOCK_MONOTONIC, &now);
+    int failed = clock_gettime(clock, &now);
     assert(failed == 0);
     (void)failed;
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+uint64_t wh_now_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
 uint64_t wh_deadline_after_ms(uint64_t timeout_ms)
 {
-    uint64_t now = wh_now_ns();
+    /* Every operation has a deadline; the coarse clock, some milliseconds late, costs a tenth. */
+    bool coarse = timeout_ms >= COARSE_FROM_MS;
+    uint64_t now = read_clock(coarse ? CLOCK_MONOTONIC_COARSE : CLOCK_MONOTONIC);
     if (timeout_ms >= (WH_NEVER - now) / NS_PER_MS) {
         return WH_NEVER;
     }

@@ -11,7 +11,7 @@
 /** Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t wh_now_ns(void);
 
-/** The deadline that is timeout_ms from now. */
+/** The deadline that is timeout_ms from now; up to 20 ms less if that is 10 s or more. */
 uint64_t wh_deadline_after_ms(uint64_t timeout_ms);
 
 /** Milliseconds until deadline_ns, for poll(): rounded up, at least 0, at most `most`. */

@@ -23,6 +23,15 @@ Test(clock, a_deadline_is_at_least_its_timeout_away)
     cr_expect(deadline <= after + 5000000000u);
 }
 
+Test(clock, a_long_deadline_may_be_a_little_early)
+{
+    uint64_t before = wh_now_ns();
+    uint64_t deadline = wh_deadline_after_ms(60000);
+    uint64_t after = wh_now_ns();
+    cr_expect(deadline >= before + 60000000000u - 20000000u);
+    cr_expect(deadline <= after + 60000000000u);
+}
+
 Test(clock, a_timeout_that_no_clock_can_hold_is_never)
 {
     cr_expect(wh_deadline_after_ms(UINT64_MAX) == WH_NEVER);
