@@ -4,7 +4,7 @@
 # usage: install_deps.sh [build|test|all]
 #   build  compiler, CMake, Ninja, OpenSSL                          what `make` and `make demo` need
 #   test   and Criterion, a C++ compiler, Python                    what `make check` needs
-#   all    and Open MPI, clang's libFuzzer (optional)               what .ci/run uses
+#   all    and Open MPI, libFuzzer, compare.py (optional)               what .ci/run uses
 # What is missing and cannot be had from the distribution's packages is named; only the first group
 # is an error, the tests that need the others are skipped with a reason.
 set -u
@@ -88,6 +88,7 @@ if [ "$level" = all ]; then
     need optional openmpi-bin openmpi command -v mpirun
     need optional libopenmpi-dev openmpi-devel command -v mpicc
     need optional clang clang command -v clang
+    need optional libbenchmark-tools google-benchmark test -e /usr/share/benchmark/compare.py
     need optional libclang-rt-dev compiler-rt has_libfuzzer
 fi
 

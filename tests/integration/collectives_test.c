@@ -243,18 +243,19 @@ Test(collectives, are_right_a_byte_around_the_edges_of_default_slots)
 
 static void play_large(struct rank *rank)
 {
-    size_t nbytes = (size_t)64 << 20;
-    struct coll_case c = {
-        .kind = CASE_ALL_REDUCE,
-        .count = nbytes / 4,
-        .dtype = WHORL_FLOAT32,
-        .op = WHORL_SUM,
-        .seed = 3,
-    };
-    case_do(rank, rank->comm, &c);
-    c.kind = CASE_ALL_GATHER;
-    c.count = nbytes / 4 / (size_t)rank->nranks;
-    case_do(rank, rank->comm, &c);
+    size_t nelems = ((size_t)64 << 20) / 4;
+    for (int kind = CASE_ALL_REDUCE; kind < CASE_BARRIER; kind++) {
+        bool blocks = kind == CASE_ALL_GATHER || kind == CASE_REDUCE_SCATTER;
+        struct coll_case c = {
+            .kind = kind,
+            .count = blocks ? nelems / (size_t)rank->nranks : nelems,
+            .dtype = WHORL_FLOAT32,
+            .op = WHORL_SUM,
+            .root = 1,
+            .seed = 3,
+        };
+        case_do(rank, rank->comm, &c);
+    }
 }
 
 Test(collectives, are_right_for_64_mebibytes)
