@@ -239,8 +239,12 @@ void wh_comm_destroy(struct whorl_comm *comm)
     }
     int rank_before = wh_log_set_rank((int)comm->rank);
     wh_comm_drain(comm);
-    wh_log(WH_LOG_INFO, WH_SUBSYS_DESTROY, "communicator%s%s ends after %llu collectives",
-           comm->name[0] != '\0' ? " " : "", comm->name, (unsigned long long)comm->next_seq - 1);
+    uint64_t memory_nbytes =
+        wh_wire_memory_nbytes(comm->wire) + wh_plans_memory_nbytes(&comm->plans);
+    wh_log(WH_LOG_INFO, WH_SUBSYS_DESTROY,
+           "communicator%s%s ends after %llu collectives; links and plans had up to %llu KiB",
+           comm->name[0] != '\0' ? " " : "", comm->name, (unsigned long long)comm->next_seq - 1,
+           (unsigned long long)memory_nbytes / 1024);
     comm_free(comm);
     wh_log_set_rank(rank_before);
 }

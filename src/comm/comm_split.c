@@ -7,7 +7,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "comm/comm.h"
+#include "comm/batch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -82,12 +82,28 @@ static whorl_result_t split(struct whorl_comm *comm, uint8_t *choices, whorl_id_
     return wh_comm_create(args, new_comm_out);
 }
 
+/* A barrier whose signature says that it is a split, so that a rank which made another call is found
+ * out as for any collective. */
+static whorl_result_t meet(struct whorl_comm *comm)
+{
+    const struct wh_call call = {
+        .comm = comm,
+        .coll = WH_COLL_BARRIER,
+        .root = comm->nranks > 1 ? WH_BARRIER_OF_SPLIT : 0,
+        .op = {.dtype = WHORL_UINT8, .redop = WH_REDOP_NONE},
+    };
+    return wh_batch_run_one(&call);
+}
+
 whorl_result_t wh_comm_split(struct whorl_comm *comm, int color, int key,
                              const struct wh_comm_options *options,
                              struct whorl_comm **new_comm_out)
 {
     wh_comm_drain(comm);
     whorl_result_t rc = wh_comm_failure(comm);
+    if (rc == WHORL_OK) {
+        rc = meet(comm);
+    }
     if (rc != WHORL_OK) {
         return rc;
     }

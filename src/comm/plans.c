@@ -94,6 +94,15 @@ whorl_result_t wh_plans_get(struct wh_plans *plans, const struct wh_plan_query *
     return WHORL_OK;
 }
 
+uint64_t wh_plans_memory_nbytes(const struct wh_plans *plans)
+{
+    uint64_t nbytes = 0;
+    for (size_t i = 0; i < plans->nrows; i++) {
+        nbytes += wh_plan_memory_nbytes(plans->rows[i]->plan);
+    }
+    return nbytes;
+}
+
 void wh_plans_fini(struct wh_plans *plans)
 {
     for (size_t i = 0; i < plans->nrows; i++) {

@@ -48,6 +48,9 @@ struct wh_plan_query {
 WH_MUST_CHECK whorl_result_t wh_plans_get(struct wh_plans *plans, const struct wh_plan_query *query,
                                           struct wh_plan_row **row_out);
 
+/** Bytes of memory that all plans hold. */
+uint64_t wh_plans_memory_nbytes(const struct wh_plans *plans);
+
 /** Frees all plans; before the wire closes. */
 void wh_plans_fini(struct wh_plans *plans);
 

@@ -67,7 +67,8 @@ void wh_signature_print(const struct wh_signature *sig, char *text, size_t text_
         return;
     }
     if (coll == WH_COLL_BARRIER) {
-        snprintf(text, text_nbytes, "barrier()");
+        snprintf(text, text_nbytes,
+                 sig->root == WH_BARRIER_OF_SPLIT ? "comm_split()" : "barrier()");
         return;
     }
 

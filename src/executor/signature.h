@@ -20,6 +20,7 @@ enum {
     WH_SIGNATURE_CALL_NBYTES = 23,           /* without the algorithm: what the user called */
     WH_REDOP_PREMUL_SUM = WHORL_REDOP_COUNT, /* how a handle made by the user looks to others */
     WH_REDOP_NONE = 0xff,
+    WH_BARRIER_OF_SPLIT = 1, /* the root of the barrier with which a split begins */
 };
 
 struct wh_signature {

@@ -57,6 +57,30 @@ Test(host, with_a_full_dev_shm_serves_as_well_as_any)
     ranks_run(&(struct ranks_job){.nprocesses = 4, .run = do_all_kinds});
 }
 
+/* ---- containers ----------------------------------------------------------------------------- */
+
+/* What a container runtime gives each container of a pod: its own host name, mounts, IPC objects. */
+static void live_in_a_container(struct rank *rank)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "pod-%d", rank->rank);
+    RANK_CHECK(rank, unshare(CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWIPC) == 0, "unshare: %s",
+               strerror(errno));
+    RANK_CHECK(rank, sethostname(name, strlen(name)) == 0, "sethostname: %s", strerror(errno));
+    rank_create_comm(rank);
+    do_all_kinds(rank);
+}
+
+Test(host, of_containers_with_names_of_their_own_is_still_one_host)
+{
+    static const char *const env[] = {"WHORL_TRANSPORTS=shm", NULL};
+    if (geteuid() != 0) {
+        cr_skip("namespaces of one's own need root");
+    }
+    ranks_run(&(struct ranks_job){
+        .nprocesses = 3, .run = live_in_a_container, .no_comm = true, .env = env});
+}
+
 /* ---- cores ---------------------------------------------------------------------------------- */
 
 static void share_one_core(struct rank *rank)

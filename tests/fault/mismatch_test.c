@@ -212,6 +212,26 @@ static void use_the_other(struct rank *rank)
     RANK_OK(rank, whorl_comm_destroy(other));
 }
 
+static void split_or_reduce(struct rank *rank)
+{
+    int32_t in = 1, out = 0;
+    whorl_comm_t child = NULL;
+    if (rank->rank == 0) {
+        RANK_EXPECT(rank, WHORL_E_MISMATCH, whorl_comm_split(rank->comm, 0, 0, NULL, &child));
+    } else {
+        RANK_EXPECT(rank, WHORL_E_MISMATCH,
+                    whorl_all_reduce(&in, &out, 1, WHORL_INT32, WHORL_SUM, rank->comm, NULL));
+    }
+    RANK_TEXT(rank, whorl_last_error(rank->comm), "comm_split()");
+    RANK_TEXT(rank, whorl_last_error(rank->comm), "all_reduce(count 1, int32, sum)");
+}
+
+Test(mismatch, of_a_split_and_a_collective_is_told_to_all)
+{
+    ranks_run(&(struct ranks_job){.nprocesses = 2, .run = split_or_reduce});
+    ranks_run(&(struct ranks_job){.nthreads = 4, .run = split_or_reduce});
+}
+
 Test(mismatch, breaks_one_communicator_and_no_other)
 {
     ranks_run(&(struct ranks_job){.nprocesses = 2, .run = use_the_other});

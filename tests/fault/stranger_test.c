@@ -14,27 +14,6 @@
 enum { NMEMBERS = 3, STRANGER = NMEMBERS, NSILENT = 8 };
 enum { CELL_ROOT_UP, CELL_STRANGER_DONE, CELL_JOINED };
 
-static bool is_free(int port)
-{
-    struct sockaddr_in addr = {.sin_family = AF_INET,
-                               .sin_addr.s_addr = htonl(INADDR_ANY),
-                               .sin_port = htons((uint16_t)port)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert(fd >= 0);
-    bool is = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0;
-    close(fd);
-    return is;
-}
-
-static int free_port(void)
-{
-    int port = 20001 + getpid() % 10000;
-    while (!is_free(port)) {
-        port += 2;
-    }
-    return port;
-}
-
 /* A connection to the root; -1 if nobody listens. */
 static int call_root(int port)
 {
@@ -142,7 +121,7 @@ static void join_beside_a_stranger(struct rank *rank)
 
 Test(strangers, at_the_port_of_the_root_do_not_disturb_a_join)
 {
-    int port = free_port();
+    int port = ranks_free_port();
     ranks_run(&(struct ranks_job){
         .nprocesses = NMEMBERS + 1, .run = join_beside_a_stranger, .arg = &port, .no_comm = true});
 }

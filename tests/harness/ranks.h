@@ -110,6 +110,9 @@ int rank_count_maps(void);
 /** A figure of /proc/self/smaps_rollup in KiB ("Pss", "Private_Dirty"); -1 if there is none. */
 long rank_smaps_kib(const char *name);
 
+/** A TCP port that is free and whose next one is; not one that connections get by themselves. */
+int ranks_free_port(void);
+
 /** Seed of randomized tests: WHORL_TESTS_SEED, else a fixed one. Printed by who uses it. */
 uint64_t ranks_seed(void);
 

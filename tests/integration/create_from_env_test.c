@@ -25,28 +25,6 @@ struct launch {
     int port;
 };
 
-static bool is_free(int port)
-{
-    struct sockaddr_in addr = {.sin_family = AF_INET,
-                               .sin_addr.s_addr = htonl(INADDR_ANY),
-                               .sin_port = htons((uint16_t)port)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert(fd >= 0);
-    bool is = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0;
-    close(fd);
-    return is;
-}
-
-/* A port that is free and whose next one is; not one that connections get by themselves. */
-static int free_port(void)
-{
-    int port = 20000 + getpid() % 10000;
-    for (int i = 0; i < 1000 && !(is_free(port) && is_free(port + 1)); i++) {
-        port += 2;
-    }
-    return port;
-}
-
 static void set_var(const char *var, int rank, int nranks, int port)
 {
     char text[256];
@@ -94,7 +72,7 @@ static void join_from_env(struct rank *rank)
 
 static void expect_join(int nprocesses, const struct launcher *launcher)
 {
-    struct launch launch = {launcher, free_port()};
+    struct launch launch = {launcher, ranks_free_port()};
     cr_log_info("%s", launcher->name);
     ranks_run(&(struct ranks_job){
         .nprocesses = nprocesses, .run = join_from_env, .arg = &launch, .no_comm = true});
@@ -124,7 +102,7 @@ Test(create_from_env, leaves_the_port_of_torchruns_store_alone)
     struct launcher launcher = {"torchrun with a store",
                                 {"RANK=%r", "WORLD_SIZE=%n", "MASTER_ADDR=127.0.0.1",
                                  "MASTER_PORT=%p", "TORCHELASTIC_USE_AGENT_STORE=True"}};
-    struct launch launch = {&launcher, free_port()};
+    struct launch launch = {&launcher, ranks_free_port()};
     struct sockaddr_in addr = {.sin_family = AF_INET,
                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                                .sin_port = htons((uint16_t)launch.port)};
@@ -181,7 +159,7 @@ static void want_config_error(struct rank *rank)
 
 static void expect_config_error(const struct launcher *launcher)
 {
-    struct launch launch = {launcher, free_port()};
+    struct launch launch = {launcher, ranks_free_port()};
     cr_log_info("%s", launcher->name);
     ranks_run(&(struct ranks_job){.run = want_config_error, .arg = &launch, .no_comm = true});
 }
@@ -243,7 +221,7 @@ Test(create_from_env, lets_no_rank_in_that_has_another_secret)
 {
     struct launcher launcher = {
         "two secrets", {"RANK=%r", "WORLD_SIZE=%n", "MASTER_PORT=%p", "WHORL_INIT_TIMEOUT=2s"}};
-    struct launch launch = {&launcher, free_port()};
+    struct launch launch = {&launcher, ranks_free_port()};
     ranks_run(
         &(struct ranks_job){.nprocesses = 2, .run = bring_secret, .arg = &launch, .no_comm = true});
 }

@@ -3,6 +3,8 @@
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -195,6 +197,32 @@ Test(shmem, another_process_gets_the_same_memory)
     cr_expect_str_eq(ptr, "from the child");
     wh_shmem_unmap(ptr, NBYTES);
     rig_close(&rig);
+}
+
+Test(shmem, another_network_namespace_has_another_key_and_reaches_no_offer)
+{
+    struct rig rig;
+    int status = -1;
+
+    rig_open(&rig, 1);
+    uint64_t key = wh_shmem_host_key();
+    pid_t pid = fork();
+    if (pid == 0) {
+        int sock = -1;
+        int fd = -1;
+        if (unshare(CLONE_NEWNET) != 0) {
+            _exit(77);
+        }
+        bool same_key = wh_shmem_host_key() == key;
+        bool reached = wh_shmem_fetch(rig.token, NBYTES, &sock, &fd) != WHORL_E_SYS;
+        _exit(same_key || reached ? 1 : 0);
+    }
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    rig_close(&rig);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        cr_skip("no network namespace of one's own");
+    }
+    cr_expect_eq(status, 0);
 }
 
 Test(shmem, an_offer_that_does_not_exist_is_out_of_reach)
