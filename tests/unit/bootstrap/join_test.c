@@ -2,8 +2,11 @@
 #include "base/sock.h"
 #include "crew.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -134,12 +137,14 @@ Test(join, impossible_ranks_and_ids_are_argument_errors)
 
 Test(join, without_a_root_the_error_says_where_it_was_sought)
 {
-    int fd;
-    uint16_t port;
-    cr_assert_eq(wh_sock_listen(WH_FAMILY_V4, 0, &fd, &port), WHORL_OK);
-    close(fd);
+    /* Bound, so that nobody else gets the port, but nobody listens. */
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t sa_nbytes = sizeof(sa);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)&sa, &sa_nbytes), 0);
     char address[32];
-    snprintf(address, sizeof(address), "127.0.0.1:%u", port);
+    snprintf(address, sizeof(address), "127.0.0.1:%u", ntohs(sa.sin_port));
     struct crew *crew = crew_create(1, NULL);
     cr_assert_eq(wh_boot_id_from_address(address, "tea", &crew->id), WHORL_OK);
     crew->mates[0].timeout_ms = 1000;
@@ -149,6 +154,7 @@ Test(join, without_a_root_the_error_says_where_it_was_sought)
     snprintf(text, sizeof(text), "no root at %s (%s) after 1 s: is rank 0 running?", address,
              strerror(ECONNREFUSED));
     cr_assert_str_eq(crew->mates[0].error, text);
+    close(fd);
     crew_destroy(crew);
 }
 
