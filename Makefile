@@ -12,7 +12,7 @@ NCPUS := $(shell nproc 2>/dev/null || echo 2)
 NRANKS ?= $(shell n=$(NCPUS); [ $$n -lt 2 ] && n=2; [ $$n -gt 4 ] && n=4; echo $$n)
 DEMO := $(BUILD)/perf-tests/all_reduce_perf -b 8 -e 16M -f 4 -P $(NRANKS)
 
-.PHONY: all build demo check deps asan ubsan tsan clean install peers docs format help
+.PHONY: all build demo check deps asan ubsan tsan clean install peers peers-deps docs format help
 
 all: build
 
@@ -43,7 +43,13 @@ install: build
 	@cmake --install $(BUILD) $(if $(PREFIX),--prefix $(PREFIX))
 
 peers: build
-	@python3 perf-tests/peers/compare.py $(BUILD) -P $(NRANKS)
+	@python3 perf-tests/peers/compare.py $(BUILD) $(if $(PEERS),--peers "$(PEERS)") \
+		$(if $(filter-out file,$(origin NRANKS)),--nranks "$(NRANKS)") \
+		$(if $(OPS),--ops "$(OPS)") $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(SVG),--svg $(SVG)) $(PEERS_ARGS)
+
+peers-deps:
+	@bash perf-tests/peers/install.sh build/peers $(PEERS)
 
 docs: build
 	@mkdir -p docs/reference
@@ -63,7 +69,9 @@ help:
 	@echo "make deps       install everything, optional packages too (apt or dnf)"
 	@echo "make asan       build with AddressSanitizer and run the tests; also: ubsan, tsan"
 	@echo "make install    install the release build; PREFIX=/where/to"
-	@echo "make peers      AllReduce against the MPI that is installed, in turns, as ratios"
+	@echo "make peers      against the other libraries that are here, in turns, as ratios (12 minutes);"
+	@echo "                PEERS='openmpi gloo' NRANKS='2 4' OPS=all_reduce ROUNDS=5 PEERS_ARGS=--quick"
+	@echo "make peers-deps get the other libraries: Debian's MPIs, and wheels below build/peers"
 	@echo "make docs       write docs/reference/ from the library's tables"
 	@echo "make format     clang-format every tracked C file"
 	@echo "make clean      remove build/"

@@ -36,7 +36,7 @@ static double bus_factor(int nranks)
 static const struct perf_coll all_gather = {
     .title = "AllGather",
     .name = "all_gather",
-    .checks_in_place = true,
+    .in_place = PERF_IN_PLACE_CHECKED,
     .sizes = sizes,
     .expect = expect,
     .run = run,

@@ -47,6 +47,12 @@ struct perf_place {
     struct perf_sizes sizes;
 };
 
+/** Where the blocks of a call lie whose blocks differ in size; nranks numbers in each array. */
+struct perf_blocks {
+    size_t *send_counts, *send_displs; /**< by the rank that a block goes to */
+    size_t *recv_counts, *recv_displs; /**< by the rank that a block comes from */
+};
+
 /** A run of nelems output elements: what they must be. */
 struct perf_part {
     bool reduced;   /**< combined over all ranks; else a copy of rank source's input */
@@ -64,16 +70,27 @@ struct perf_call {
     whorl_redop_t op;
     int root;
     int rank, nranks;
+    int phase;                        /**< see nphases() */
+    const struct perf_blocks *blocks; /**< what blocks() wrote */
     whorl_comm_t comm;
 };
 
-/** One collective. All functions are pure but run(). */
+/** What there is to do in place. */
+enum perf_in_place {
+    PERF_IN_PLACE_CHECKED,   /**< has a result like out of place */
+    PERF_IN_PLACE_UNDEFINED, /**< is timed, but has no defined result: #wrong is N/A */
+    PERF_IN_PLACE_NONE       /**< is no valid call and left out: 0, and #wrong is N/A */
+};
+
+/** One collective. All functions are pure but run(). Those at the end may be NULL. */
 struct perf_coll {
-    const char *title;    /**< for the table: "AllReduce" */
-    const char *name;     /**< for benchmark names: "all_reduce" */
-    bool reduces;         /**< takes a reduction */
-    bool rooted;          /**< takes a root */
-    bool checks_in_place; /**< false: in place has no defined result, #wrong is N/A */
+    const char *title; /**< for the table: "AllReduce" */
+    const char *name;  /**< for benchmark names: "all_reduce" */
+    bool reduces;      /**< takes a reduction */
+    bool rooted;       /**< takes a root */
+    bool needs_pow2;   /**< skips numbers of ranks that are no power of two */
+    bool is_barrier;   /**< moves no data: one row; what is checked is that everybody waits */
+    enum perf_in_place in_place;
 
     /** Counts for a size of nelems elements on nranks ranks. */
     void (*sizes)(size_t nelems, int nranks, struct perf_sizes *out);
@@ -89,6 +106,18 @@ struct perf_coll {
 
     /** busbw = algbw * this. */
     double (*bus_factor)(int nranks);
+
+    /** algbw = size / time * this; NULL: 1. */
+    double (*alg_factor)(int nranks);
+
+    /**
+     * One operation takes so many calls of run(), phase 0, 1, ...; NULL: 1. A phase begins when the
+     * one before is over on this thread's ranks, so that it can send on what they received.
+     */
+    int (*nphases)(int nranks);
+
+    /** Writes where the blocks of place lie; NULL: call->blocks has nothing in it. */
+    void (*blocks)(const struct perf_place *place, const struct perf_blocks *out);
 };
 
 /** The program: parses, launches, measures, reports. Returns the exit status of the process. */

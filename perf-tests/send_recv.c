@@ -51,7 +51,7 @@ static double bus_factor(int nranks)
 static const struct perf_coll send_recv = {
     .title = "SendRecv",
     .name = "sendrecv",
-    .checks_in_place = false,
+    .in_place = PERF_IN_PLACE_UNDEFINED,
     .sizes = sizes,
     .expect = expect,
     .run = run,

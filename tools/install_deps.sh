@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what Whorl is built with, by apt or dnf; asks for root only when something is missing.
 # usage: install_deps.sh [build|test|all]
-#   build  compiler, CMake, Ninja, OpenSSL                          what `make` and `make demo` need
+#   build  compiler, CMake, Ninja, OpenSSL, hwloc (optional)        what `make` and `make demo` need
 #   test   and Criterion, a C++ compiler, Python                    what `make check` needs
-#   all    and Open MPI, libFuzzer, compare.py (optional)               what .ci/run uses
+#   all    and Open MPI, libFuzzer, compare.py, ARM (optional)          what .ci/run uses
 # What is missing and cannot be had from the distribution's packages is named; only the first group
 # is an error, the tests that need the others are skipped with a reason.
 set -u
@@ -34,6 +34,17 @@ has_module() {
 # has_libfuzzer: clang can link a fuzzer.
 has_libfuzzer() {
     ls /usr/lib/llvm-*/lib/clang/*/lib/linux /usr/lib*/clang/*/lib/* | grep -q libclang_rt.fuzzer
+}
+
+# What runs the kernels of 64-bit ARM on another machine.
+has_cross_compiler() {
+    [ "$(uname -m)" = aarch64 ] || command -v aarch64-linux-gnu-gcc
+}
+has_cross_libc() {
+    [ "$(uname -m)" = aarch64 ] || test -e /usr/aarch64-linux-gnu/lib/libc.a
+}
+has_emulator() {
+    [ "$(uname -m)" = aarch64 ] || command -v qemu-aarch64 || command -v qemu-aarch64-static
 }
 
 run_as_root() {
@@ -79,6 +90,7 @@ need required cmake cmake command -v cmake
 need required ninja-build ninja-build command -v ninja
 need required pkg-config pkgconf-pkg-config command -v pkg-config
 need required libssl-dev openssl-devel has_module libcrypto
+need optional libhwloc-dev hwloc-devel has_module hwloc
 if [ "$level" != build ]; then
     need required python3 python3 command -v python3
     need optional g++ gcc-c++ command -v c++
@@ -90,6 +102,10 @@ if [ "$level" = all ]; then
     need optional clang clang command -v clang
     need optional libbenchmark-tools google-benchmark test -e /usr/share/benchmark/compare.py
     need optional libclang-rt-dev compiler-rt has_libfuzzer
+    need optional gcc-aarch64-linux-gnu gcc-aarch64-linux-gnu has_cross_compiler
+    # Fedora and its kin have no C library for that compiler under a fixed name.
+    [ "$manager" != apt ] || need optional libc6-dev-arm64-cross "" has_cross_libc
+    need optional qemu-user qemu-user has_emulator
 fi
 
 # shellcheck disable=SC2086

@@ -70,6 +70,11 @@ static const char *parse_average(const char *text, void *field)
     return parse_small(text, 3, field) ? NULL : "0, 1, 2 or 3";
 }
 
+static const char *parse_register(const char *text, void *field)
+{
+    return parse_small(text, PERF_MEMORY_SYMMETRIC, field) ? NULL : "0, 1 or 2";
+}
+
 static const char *parse_nbytes(const char *text, void *field)
 {
     static const char suffixes[] = "KMGT";

@@ -11,6 +11,13 @@
 
 enum { PERF_ALL = -1 };
 
+/** What the buffers are: --local_register. */
+enum perf_memory {
+    PERF_MEMORY_PRIVATE,    /**< ordinary memory */
+    PERF_MEMORY_REGISTERED, /**< shared memory of our own, named with whorl_comm_register() */
+    PERF_MEMORY_SYMMETRIC   /**< of whorl_mem_alloc() */
+};
+
 /** What the environment says. */
 struct perf_env {
     double min_bandwidth; /**< GB/s that the mean bus bandwidth must reach; negative: not asked */
@@ -31,7 +38,8 @@ struct perf_args {
     int op, type, root; /**< PERF_ALL for "all" */
     int blocking, timeout_s;
     int report_cputime, report_timestamps;
-    int average; /**< enum perf_average */
+    int average;        /**< enum perf_average */
+    int local_register; /**< enum perf_memory */
     int unalign;
     int per_iter, per_iter_skip;
     int64_t corrupt_index; /**< negative: corrupt nothing */

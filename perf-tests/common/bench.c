@@ -14,6 +14,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Where one rank's operation reads and writes. */
 struct span {
@@ -54,10 +55,19 @@ static whorl_redop_t op_number(const struct perf_rank *rank, enum perf_op_kind o
     return op == PERF_OP_MULSUM ? rank->mulsum : perf_op_number(op);
 }
 
-/* Runs agg operations on every rank of the team, all in one group where there are several. */
-static int run_ops(struct perf_team *team, const struct perf_case *what, bool in_place,
-                   size_t first, int agg)
+/* Which operations: agg of them, in the buffers number first and on. */
+struct batch {
+    bool in_place;
+    size_t first;
+    int agg;
+};
+
+/* Runs one phase of the operations on every rank of the team, in one group where there are several
+ * calls. */
+static int run_phase(struct perf_team *team, const struct perf_case *what,
+                     const struct batch *batch, int phase)
 {
+    int agg = batch->agg;
     bool grouped = team->nranks * agg > 1;
     whorl_result_t rc = grouped ? whorl_group_start() : WHORL_OK;
     if (rc != WHORL_OK) {
@@ -68,8 +78,8 @@ static int run_ops(struct perf_team *team, const struct perf_case *what, bool in
     for (int k = 0; k < agg && rc == WHORL_OK; k++) {
         for (int i = 0; i < team->nranks && rc == WHORL_OK; i++) {
             rank = &team->ranks[i];
-            struct span s = span_of(team, rank, what, in_place);
-            size_t shift = s.shift_nbytes * ((first + (size_t)k) % s.nshifts);
+            struct span s = span_of(team, rank, what, batch->in_place);
+            size_t shift = s.shift_nbytes * ((batch->first + (size_t)k) % s.nshifts);
             struct perf_call call = {
                 .send = s.send + shift,
                 .recv = s.recv + shift,
@@ -79,6 +89,8 @@ static int run_ops(struct perf_team *team, const struct perf_case *what, bool in
                 .root = what->root,
                 .rank = rank->rank,
                 .nranks = rank->nranks,
+                .phase = phase,
+                .blocks = &rank->blocks,
                 .comm = rank->comm,
             };
             rc = team->coll->run(&call);
@@ -90,6 +102,27 @@ static int run_ops(struct perf_team *team, const struct perf_case *what, bool in
     }
     return rc == WHORL_OK ? PERF_OK
                           : perf_fail_whorl(team->coll->title, rc, rank->comm, rank->world_rank);
+}
+
+static int run_ops(struct perf_team *team, const struct perf_case *what, const struct batch *batch)
+{
+    const struct perf_coll *coll = team->coll;
+    int nphases = coll->nphases != NULL ? coll->nphases(team->ranks[0].nranks) : 1;
+    int status = PERF_OK;
+
+    for (int phase = 0; phase < nphases && status == PERF_OK; phase++) {
+        status = run_phase(team, what, batch, phase);
+    }
+    return status;
+}
+
+/* Says where the blocks of every rank lie. */
+static void lay_out_blocks(struct perf_team *team, const struct perf_case *what)
+{
+    for (int i = 0; team->coll->blocks != NULL && i < team->nranks; i++) {
+        struct span s = span_of(team, &team->ranks[i], what, false);
+        team->coll->blocks(&s.place, &team->ranks[i].blocks);
+    }
 }
 
 void perf_bench_close(struct perf_team *team, enum perf_op_kind op)
@@ -117,8 +150,9 @@ int perf_bench_open(struct perf_team *team, const struct perf_type *type, enum p
 int perf_bench_warmup(struct perf_team *team, const struct perf_case *what, int iters)
 {
     int status = PERF_OK;
+    lay_out_blocks(team, what);
     for (int i = 0; i < iters && status == PERF_OK; i++) {
-        status = run_ops(team, what, false, (size_t)i, 1);
+        status = run_ops(team, what, &(struct batch){.first = (size_t)i, .agg = 1});
     }
     return status;
 }
@@ -138,6 +172,7 @@ void perf_bench_prepare(struct perf_team *team, const struct perf_case *what)
     struct span s = span_of(team, &team->ranks[0], what, false);
     size_t nelems = s.shift_nbytes * (nops < s.nshifts ? nops : s.nshifts) / what->type->nbytes;
 
+    lay_out_blocks(team, what);
     for (int i = 0; i < team->nranks; i++) {
         struct perf_rank *rank = &team->ranks[i];
         perf_values_init(&values, what->type, op, rank->nranks, 0);
@@ -164,7 +199,7 @@ static int time_ops(struct perf_team *team, const struct perf_case *what, bool i
     for (int i = 0; i < args->iters && status == PERF_OK; i++) {
         uint64_t iter_start_ns = iter_us != NULL ? perf_now_ns() : 0;
         size_t first = (size_t)i * (size_t)args->agg_iters;
-        status = run_ops(team, what, in_place, first, args->agg_iters);
+        status = run_ops(team, what, &(struct batch){in_place, first, args->agg_iters});
         if (iter_us != NULL) {
             iter_us[i] = (double)(perf_now_ns() - iter_start_ns) / 1e3 / args->agg_iters;
         }
@@ -232,9 +267,12 @@ static int finish_times(struct perf_team *team, const struct perf_case *what,
         struct perf_sizes sizes;
         perf_bench_sizes(team, what, &sizes);
         size_t most = sizes.send_count > sizes.recv_count ? sizes.send_count : sizes.recv_count;
+        const struct perf_coll *coll = team->coll;
+        int nranks = team->ranks[0].nranks;
         double nbytes = (double)(most * what->type->nbytes);
+        nbytes *= coll->alg_factor != NULL ? coll->alg_factor(nranks) : 1;
         out->algbw = out->time_us > 0 ? nbytes / out->time_us / 1e3 : 0;
-        out->busbw = out->algbw * team->coll->bus_factor(team->ranks[0].nranks);
+        out->busbw = out->algbw * coll->bus_factor(nranks);
     }
     free(all);
     free(column);
@@ -257,11 +295,13 @@ static int check_once(struct perf_team *team, const struct perf_case *what, bool
         perf_fill(&values, &s.place, s.send);
     }
 
-    int status = run_ops(team, what, in_place, 0, 1);
+    int status = run_ops(team, what, &(struct batch){.in_place = in_place, .agg = 1});
     int64_t corrupt = team->args->corrupt_index;
-    int corrupt_rank = team->coll->reduces && team->coll->rooted ? what->root : 0;
     for (int i = 0; i < team->nranks && status == PERF_OK; i++) {
         struct span s = span_of(team, &team->ranks[i], what, in_place);
+        struct perf_place rank0 = s.place;
+        rank0.rank = 0;
+        int corrupt_rank = perf_is_checked(team->coll, &rank0) ? 0 : what->root;
         if (corrupt >= 0 && s.place.rank == corrupt_rank) {
             perf_corrupt(what->type, s.recv, s.place.sizes.recv_count, (uint64_t)corrupt);
         }
@@ -271,13 +311,63 @@ static int check_once(struct perf_team *team, const struct perf_case *what, bool
     return status;
 }
 
+/* When a team came to a barrier and when it went on. */
+struct meeting {
+    uint64_t came_ns, left_ns;
+    int64_t color;
+};
+
+/*
+ * One barrier, to which another team comes late each time. Adds this team's ranks to *nwrong if
+ * they went on before the last team of their group had come; the host's clock is the same for all.
+ */
+static int check_barrier(struct perf_team *team, const struct perf_case *what, uint64_t *nwrong)
+{
+    enum { LATE_US = 2000 };
+    uint32_t seed = ++team->seed;
+    bool is_late = (int)(seed % (uint32_t)team->nteams) == team->number;
+    struct meeting *all = malloc((size_t)team->nteams * sizeof(*all));
+    if (all == NULL) {
+        return perf_fail("no memory for the times of %d threads", team->nteams);
+    }
+
+    usleep(is_late ? LATE_US : 0);
+    struct meeting mine = {.came_ns = perf_now_ns(), .color = team->color};
+    int status = run_ops(team, what, &(struct batch){.agg = 1});
+    mine.left_ns = perf_now_ns();
+    if (team->args->corrupt_index >= 0 && team->ranks[0].rank == 0) {
+        mine.left_ns = 0;
+    }
+
+    if (status == PERF_OK) {
+        status = perf_team_gather(team, &mine, sizeof(mine), all);
+    }
+    bool is_wrong = false;
+    for (int k = 0; k < team->nteams && status == PERF_OK; k++) {
+        is_wrong = is_wrong || (all[k].color == mine.color && all[k].came_ns > mine.left_ns);
+    }
+    *nwrong += is_wrong ? (uint64_t)team->nranks : 0;
+    free(all);
+    return status;
+}
+
+/* Is there something to compare the outcome with? */
+static bool can_check(const struct perf_team *team, bool in_place)
+{
+    if (in_place && team->coll->in_place != PERF_IN_PLACE_CHECKED) {
+        return false;
+    }
+    return !team->coll->is_barrier || team->is_one_host;
+}
+
 static int check_half(struct perf_team *team, const struct perf_case *what, bool in_place,
                       struct perf_half *out)
 {
     uint64_t mine = 0;
     int status = PERF_OK;
     for (int i = 0; i < team->args->check_iters && status == PERF_OK; i++) {
-        status = check_once(team, what, in_place, &mine);
+        status = team->coll->is_barrier ? check_barrier(team, what, &mine)
+                                        : check_once(team, what, in_place, &mine);
     }
 
     uint64_t *all = malloc((size_t)team->nteams * sizeof(*all));
@@ -303,6 +393,10 @@ int perf_bench_half(struct perf_team *team, const struct perf_case *what, bool i
     double *iter_us = NULL;
     *out = (struct perf_half){0};
 
+    if (in_place && team->coll->in_place == PERF_IN_PLACE_NONE) {
+        return PERF_OK;
+    }
+    out->is_run = true;
     if (team->args->per_iter) {
         iter_us = calloc((size_t)team->args->iters, sizeof(*iter_us));
         if (iter_us == NULL) {
@@ -312,7 +406,7 @@ int perf_bench_half(struct perf_team *team, const struct perf_case *what, bool i
     out->iter_us = iter_us;
     out->niters = iter_us != NULL ? (size_t)team->args->iters : 0;
 
-    int status = run_ops(team, what, in_place, 0, 1);
+    int status = run_ops(team, what, &(struct batch){.in_place = in_place, .agg = 1});
     if (status == PERF_OK) {
         status = perf_team_barrier(team);
     }
@@ -325,8 +419,7 @@ int perf_bench_half(struct perf_team *team, const struct perf_case *what, bool i
     if (status == PERF_OK && iter_us != NULL) {
         status = gather_iters(team, iter_us, out);
     }
-    bool defined = !in_place || team->coll->checks_in_place;
-    if (status == PERF_OK && team->args->check_iters > 0 && defined) {
+    if (status == PERF_OK && team->args->check_iters > 0 && can_check(team, in_place)) {
         status = check_half(team, what, in_place, out);
     }
     return status;

@@ -29,7 +29,8 @@ void perf_bench_sizes(const struct perf_team *team, const struct perf_case *what
 /** Writes inputs to all buffers, so that what is timed are ordinary numbers. */
 void perf_bench_prepare(struct perf_team *team, const struct perf_case *what);
 
-/** Times, then checks, one half of a row. out->iter_us is the caller's to free. */
+/** Times, then checks, one half of a row, if there is such a call. out->iter_us is the caller's to
+ *  free. */
 int perf_bench_half(struct perf_team *team, const struct perf_case *what, bool in_place,
                     struct perf_half *out);
 

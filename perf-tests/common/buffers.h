@@ -9,9 +9,11 @@
 size_t perf_memory_nbytes(void);
 
 /**
- * Maps both buffers of every rank of team, for team->max_nbytes and --unalign elements.
+ * Maps both buffers of every rank of team, for team->max_nbytes and --unalign elements, of the
+ * memory that --local_register says; and the arrays that tell where blocks lie.
  *
- * Memory    given back with perf_buffers_destroy(), also after a failure.
+ * Memory    given back with perf_buffers_destroy(), also after a failure. Registrations are given
+ *           back with the communicators, which must go first.
  */
 int perf_buffers_create(struct perf_team *team);
 

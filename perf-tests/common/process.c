@@ -47,6 +47,18 @@ static void fail_team(struct perf_team *team)
     }
 }
 
+/* What tells this run of this machine's kernel from all others; "" if it does not say. */
+static void read_boot(char *text, int text_nbytes)
+{
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (file == NULL || fgets(text, text_nbytes, file) == NULL) {
+        text[0] = '\0';
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+}
+
 static void identify(const struct perf_team *team, struct perf_identity *out)
 {
     memset(out, 0, sizeof(*out)); /* padding too: it is sent */
@@ -58,6 +70,7 @@ static void identify(const struct perf_team *team, struct perf_identity *out)
     out->thread = team->index;
     out->memory_nbytes = perf_memory_nbytes();
     snprintf(out->host, sizeof(out->host), "%s", perf_hostname());
+    read_boot(out->boot, sizeof(out->boot));
 }
 
 /* The largest size whose buffers fit: 0.8 of what each host has, over the ranks that it holds.
@@ -81,20 +94,15 @@ static size_t fitting_nbytes(const struct perf_identity *teams, int nteams, size
     return fits;
 }
 
-/* The team's part of the run between joining and leaving. teams: room for nteams records. */
-static int run_sweep(struct perf_team *team, struct perf_identity *teams)
+/* Takes from what all teams said what follows for the run. */
+static int agree(struct perf_team *team, const struct perf_identity *teams)
 {
-    struct perf_identity mine;
-    identify(team, &mine);
-    int status = perf_team_gather(team, &mine, sizeof(mine), teams);
-    if (status != PERF_OK) {
-        return status;
-    }
-
     team->nroots = teams[0].group_nranks;
+    team->is_one_host = teams[0].boot[0] != '\0';
     for (int k = 1; k < team->nteams; k++) {
         int nranks = teams[k].group_nranks;
         team->nroots = nranks < team->nroots ? nranks : team->nroots;
+        team->is_one_host = team->is_one_host && strcmp(teams[k].boot, teams[0].boot) == 0;
     }
     if (team->coll->rooted && team->args->root >= team->nroots) {
         perf_fail("--root %d: there are only ranks 0 to %d", team->args->root, team->nroots - 1);
@@ -105,7 +113,35 @@ static int run_sweep(struct perf_team *team, struct perf_identity *teams)
         return perf_fail("no memory for %zu bytes per rank; %zu would fit", team->args->min_nbytes,
                          team->max_nbytes);
     }
-    status = perf_buffers_create(team);
+    return PERF_OK;
+}
+
+/* The number of ranks of a group that the collective does not run on; 0 if there is none. */
+static int unfit_nranks(const struct perf_team *team, const struct perf_identity *teams)
+{
+    for (int k = 0; team->coll->needs_pow2 && k < team->nteams; k++) {
+        int n = teams[k].group_nranks;
+        if ((n & (n - 1)) != 0) {
+            return n;
+        }
+    }
+    return 0;
+}
+
+/* The team's part of the run between joining and leaving. teams: room for nteams records. */
+static int run_sweep(struct perf_team *team, struct perf_identity *teams)
+{
+    struct perf_identity mine;
+    identify(team, &mine);
+    int status = perf_team_gather(team, &mine, sizeof(mine), teams);
+    if (status != PERF_OK) {
+        return status;
+    }
+
+    status = agree(team, teams);
+    if (status == PERF_OK) {
+        status = perf_buffers_create(team);
+    }
     if (status != PERF_OK) {
         return status;
     }
@@ -117,7 +153,12 @@ static int run_sweep(struct perf_team *team, struct perf_identity *teams)
         team->report->rows_planned = perf_sweep_nrows(team) * (size_t)team->args->cycles;
         perf_report_start(team->report);
     }
-    status = perf_sweep(team);
+    int unfit = unfit_nranks(team, teams);
+    if (unfit == 0) {
+        status = perf_sweep(team);
+    } else if (team->report != NULL) {
+        perf_report_skip(team->report, unfit);
+    }
     if (status == PERF_OK && team->nwrong > 0) {
         status = PERF_E_WRONG;
     }
@@ -165,6 +206,7 @@ static void place_teams(const struct perf_args *args, struct perf_world *world,
             .coll = coll,
             .world = world,
             .index = i,
+            .number = world->proc * args->nthreads + i,
             .nranks = g,
             .ranks = ranks + (size_t)i * (size_t)g,
             .nteams = world->nprocs * args->nthreads,
@@ -240,6 +282,11 @@ int perf_main(const struct perf_coll *coll, int argc, char **argv)
         return status;
     }
 
+    if (coll->is_barrier) { /* one row, whatever sizes and types were asked for */
+        args.min_nbytes = 0;
+        args.max_nbytes = 0;
+        args.type = 0;
+    }
     signal(SIGALRM, on_alarm);
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (args.nprocs == 0) {

@@ -23,6 +23,12 @@ void perf_report_start(struct perf_report *report)
     fflush(stdout);
 }
 
+void perf_report_skip(struct perf_report *report, int nranks)
+{
+    fprintf(report->args->benchmark_stdout ? stderr : stdout,
+            "# nRanks %d is not a power of 2, skipping\n", nranks);
+}
+
 static void erase_progress(struct perf_report *report)
 {
     if (report->is_progress_shown) {
@@ -75,7 +81,7 @@ int perf_report_row(struct perf_report *report, struct perf_row *row)
     for (int i = 0; i < 2; i++) {
         report->nwrong += row->half[i].nwrong;
         report->busbw_sum += row->half[i].busbw;
-        report->nhalves++;
+        report->nhalves += row->half[i].is_run ? 1 : 0;
     }
     report->rows_done++;
     if (!report->args->benchmark_stdout) {

@@ -12,19 +12,21 @@
 
 #include <stdio.h>
 
-enum { PERF_HOST_NBYTES = 64, PERF_TIME_NBYTES = 32 };
+enum { PERF_HOST_NBYTES = 64, PERF_BOOT_NBYTES = 40, PERF_TIME_NBYTES = 32 };
 
 /** Who a team is. Sent between processes as it is, so all run the same program. */
 struct perf_identity {
     int32_t first_rank, nranks, group_nranks, color, pid, thread;
     uint64_t memory_nbytes; /**< what its host can still give */
     char host[PERF_HOST_NBYTES];
+    char boot[PERF_BOOT_NBYTES]; /**< names this run of its host's kernel; "": unknown */
 };
 
 /** One half of a row: out of place or in place. Times are per operation. */
 struct perf_half {
     double time_us, cpu_us;
     double algbw, busbw; /**< in 1e9 bytes per second */
+    bool is_run;         /**< false: there is no such call, and nothing here is a measurement */
     bool is_checked;
     uint64_t nwrong;
     struct perf_stats iters; /**< with --per_iter_timing: over iterations */
@@ -63,6 +65,9 @@ struct perf_report {
 /** Starts telling: prints the header. args, coll, launcher, nprocs, max_nbytes, teams are set. */
 void perf_report_start(struct perf_report *report);
 
+/** Says that a group of nranks ranks is none that the collective runs on. */
+void perf_report_skip(struct perf_report *report, int nranks);
+
 /** Says on a terminal what is being measured; nothing elsewhere. */
 void perf_report_progress(struct perf_report *report, const struct perf_row *row, int in_place);
 
@@ -77,7 +82,7 @@ int perf_report_row(struct perf_report *report, struct perf_row *row);
  */
 int perf_report_end(struct perf_report *report, int status);
 
-/** Mean bus bandwidth of all halves, 0 without any. */
+/** Mean bus bandwidth of all halves that were run, 0 without any. */
 double perf_report_mean_busbw(const struct perf_report *report);
 
 /** 1: as fast as asked for, 0: slower, -1: nothing was asked for. */

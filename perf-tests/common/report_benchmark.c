@@ -103,6 +103,7 @@ static void write_context(const struct perf_report *report, struct perf_json *js
     perf_json_int(json, "nprocs", report->nprocs);
     perf_json_int(json, "nthreads", report->args->nthreads);
     perf_json_int(json, "nranks_per_thread", report->args->nranks_per_thread);
+    perf_json_int(json, "local_register", report->args->local_register);
     perf_json_close_object(json);
 }
 
@@ -164,10 +165,12 @@ void perf_benchmark_report(const struct perf_report *report, FILE *out)
             place.family = starts_cycle ? 0 : place.family + 1;
             place.instance = 0;
         }
-        write_benchmark(report, row, 0, &place, &json);
-        place.instance++;
-        write_benchmark(report, row, 1, &place, &json);
-        place.instance++;
+        for (int in_place = 0; in_place < 2; in_place++) {
+            if (row->half[in_place].is_run) {
+                write_benchmark(report, row, in_place, &place, &json);
+                place.instance++;
+            }
+        }
     }
     perf_json_close_array(&json);
     perf_json_close_object(&json);

@@ -75,6 +75,7 @@ static void write_config(const struct perf_report *report, struct perf_json *jso
     write_flag(json, "per_iter_timing", args->per_iter != 0);
     perf_json_int(json, "per_iter_skip", args->per_iter_skip);
     write_flag(json, "parallel_init", args->parallel_init != 0);
+    perf_json_int(json, "local_register", args->local_register);
     write_devices(report, json);
     perf_json_close_object(json);
 }

@@ -85,7 +85,8 @@ void perf_text_header(const struct perf_report *report, FILE *out)
             args->nthreads, args->nranks_per_thread, args->min_nbytes, report->max_nbytes, step,
             by_factor ? "factor" : "bytes", args->warmup_iters, args->iters, args->agg_iters,
             args->check_iters, 0, args->unalign);
-    fprintf(out, "# nProcess %d launcher: %s\n#\n", report->nprocs, report->launcher);
+    fprintf(out, "# nProcess %d launcher: %s local register: %d\n#\n", report->nprocs,
+            report->launcher, args->local_register);
     if (report->max_nbytes < args->max_nbytes) {
         fprintf(out, "# Reducing maxBytes to %zu due to memory limitation\n", report->max_nbytes);
     }

@@ -50,7 +50,7 @@ static int measure_row(struct perf_team *team, const struct perf_case *what, int
     struct perf_row row = {
         .nbytes = most * what->type->nbytes,
         .count = sizes.api_count,
-        .type = what->type->name,
+        .type = team->coll->is_barrier ? "none" : what->type->name,
         .op = perf_op_name(what->op),
         .root = what->root,
         .cycle = cycle,

@@ -23,10 +23,12 @@
 struct perf_rank {
     int world_rank;
     whorl_comm_t world, comm;
-    int rank, nranks;     /**< in comm */
-    char *mapped[2];      /**< send buffer, receive buffer; see buffers.h */
-    size_t buffer_nbytes; /**< bytes mapped for each of the two */
-    whorl_redop_t mulsum; /**< while a mulsum is measured */
+    int rank, nranks;          /**< in comm */
+    char *mapped[2];           /**< send buffer, receive buffer; see buffers.h */
+    int memfds[2];             /**< the file behind each that is mapped, if memory is registered */
+    size_t buffer_nbytes;      /**< bytes mapped for each of the two */
+    struct perf_blocks blocks; /**< of the size that is measured, if the collective has blocks() */
+    whorl_redop_t mulsum;      /**< while a mulsum is measured */
 };
 
 /** One thread. Only that thread touches it, but for status, read after the thread has ended. */
@@ -34,12 +36,14 @@ struct perf_team {
     const struct perf_args *args;
     const struct perf_coll *coll;
     struct perf_world *world;
-    int index; /**< of this thread in its process */
+    int index;  /**< of this thread in its process */
+    int number; /**< of this thread among those of all processes */
     int nranks;
     struct perf_rank *ranks;
     int nteams; /**< threads in all processes */
     int color;
     int nroots;                 /**< ranks of the smallest group: roots that all groups have */
+    bool is_one_host;           /**< all teams have the same clock */
     size_t max_nbytes;          /**< args->max_nbytes, or less if memory is short */
     struct perf_report *report; /**< where to tell results; NULL but for the first thread of all */
     uint32_t seed;              /**< of the next checked iteration; the same in all teams */

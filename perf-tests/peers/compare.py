@@ -1,115 +1,401 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures AllReduce of Whorl and of the MPI that it was built with, in turns, and prints ratios.
+"""Measures Whorl and the collective libraries found here side by side, and prints ratios.
 
-usage: compare.py BUILD [-P ranks] [-r rounds] [-e largest size in bytes] [--svg FILE]
+All programs run for the whole measurement, asleep but for the one whose turn it is (board.h). At a
+point (collective, type, ranks, size) every program is asked for one short burst of operations per
+round, in a new random order each round, so that whatever the machine does in the meantime hits all
+alike. How a burst is timed and checked is told in peer.c. Ratios are taken round by round.
 
-A round runs both once. Shown are the medians of the rounds and the median of the ratios round by round;
-more than 1 means that Whorl was faster.
+Sizes are bytes of the larger of one rank's input and output: of the vector for all_reduce and
+broadcast, of what is received for all_gather and all_to_all, of what is sent for reduce_scatter.
+Ranks are processes, pinned to nothing.
 """
 import argparse
+import dataclasses
+import datetime
 import json
-import math
+import os
 import pathlib
+import random
+import signal
 import statistics
-import subprocess
 import sys
-import tempfile
+import time
 
-LEAST, FACTOR = 8, 4
+import board
+import plot
+import programs
+import report
 
-
-def run_whorl(build, options):
-    """{bytes: microseconds} of one run of all_reduce_perf."""
-    with tempfile.NamedTemporaryFile(suffix=".json") as out:
-        subprocess.run(
-            [build / "perf-tests/all_reduce_perf", "-b", str(LEAST), "-e", str(options.largest), "-f",
-             str(FACTOR), "-P", str(options.ranks), "-w", "20", "-n", str(options.iterations), "-c", "0",
-             f"--benchmark_out={out.name}"], check=True, stdout=subprocess.DEVNULL)
-        rows = json.load(open(out.name, encoding="utf-8"))["benchmarks"]
-    return {int(row["name"].split("/")[3]): row["real_time"] for row in rows
-            if row["name"].endswith("/oop")}
-
-
-def run_mpi(build, options):
-    """The same of MPI_Allreduce."""
-    text = subprocess.run(
-        ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-np",
-         str(options.ranks), build / "perf-tests/peers/mpi_all_reduce", str(LEAST), str(options.largest),
-         str(FACTOR), str(options.iterations)], check=True, capture_output=True, text=True).stdout
-    return {int(size): float(us) for size, us in (line.split() for line in text.splitlines())}
+SIZES = [8 * 4 ** k for k in range(13)]  # 8 B to 128 MiB
+QUICK_SIZES = [8, 2048, 32 << 10, 2 << 20]
+OPERATIONS = list(report.TITLES)
+BURST_TIMEOUT_S = 120
+ITERATIONS_MAX = 8000
+ROUNDS_LEAST = 3
+SLOW = 20  # a lane that takes so many times the fastest one's time is asked in a few rounds only
+PING_PONG_MOST, ROOFLINE_LEAST = 2048, 32 << 10
+SECOND_US = 1e6
+BUSY_PERCENT = 10
 
 
-def size_text(nbytes):
-    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if nbytes >= factor:
-            return f"{nbytes // factor} {unit}"
-    return f"{nbytes} B"
+@dataclasses.dataclass
+class Lane:
+    """One program at one point: what it is asked for, and how many iterations a burst has."""
+    name: str
+    program: programs.Program
+    command: dict
+    scale: float = 1.0
+    niters: int = 2
+    nwarm: int = 1
+    slow: bool = False
+    raw: list = dataclasses.field(default_factory=list)
+    wrong: int = 0
+
+    def samples(self):
+        """Microseconds per operation, round by round. What refreshing costs is taken from all
+        rounds: its median is steadier than one burst's, and the same for all of them."""
+        refreshing = [times[1] for times in self.raw if times is not None]
+        alone = statistics.median(refreshing) if refreshing else 0
+        return [None if times is None else round((times[0] - alone) * self.scale, 4)
+                for times in self.raw]
 
 
-def write_svg(path, rows, ranks):
-    """Microseconds over bytes, both logarithmic; rows are (bytes, whorl, mpi, ratio)."""
-    width, height, left, top, right, bottom = 720, 380, 70, 40, 20, 50
-    low = math.floor(math.log10(min(min(row[1], row[2]) for row in rows)))
-    high = math.ceil(math.log10(max(max(row[1], row[2]) for row in rows)))
-    first, last = math.log2(rows[0][0]), math.log2(rows[-1][0])
+@dataclasses.dataclass
+class Point:
+    """A collective, a type, a size; lanes are the programs that can do it."""
+    coll: str
+    dtype: str
+    nbytes: int
 
-    def x(nbytes):
-        return left + (math.log2(nbytes) - first) / (last - first) * (width - left - right)
 
-    def y(us):
-        return top + (high - math.log10(us)) / (high - low) * (height - top - bottom)
+def points_of(options, nranks):
+    """What is measured with nranks ranks, in order."""
+    for coll in options.ops:
+        if coll != "all_reduce" and nranks > options.others_nranks_max:
+            continue
+        for nbytes in options.sizes:
+            in_blocks = coll in ("all_gather", "reduce_scatter", "all_to_all")
+            if not in_blocks or nbytes % (4 * nranks) == 0:
+                yield Point(coll, "float32", nbytes)
+        if coll == "all_reduce" and nranks == 2 and options.bfloat16:
+            yield Point(coll, "bfloat16", 2 << 20)
 
-    svg = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-           f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>',
-           f'<text x="{left}" y="22" font-size="14">AllReduce, float32 sum, {ranks} processes of one '
-           'machine: time per operation</text>']
-    for power in range(low, high + 1):
-        label = {-1: "0.1 µs", 0: "1 µs", 1: "10 µs", 2: "100 µs", 3: "1 ms", 4: "10 ms", 5: "100 ms",
-                 6: "1 s"}.get(power, f"1e{power} µs")
-        svg.append(f'<line x1="{left}" x2="{width - right}" y1="{y(10 ** power):.1f}" '
-                   f'y2="{y(10 ** power):.1f}" stroke="#ddd"/>'
-                   f'<text x="{left - 8}" y="{y(10 ** power) + 4:.1f}" text-anchor="end">{label}</text>')
-    for row in rows:
-        svg.append(f'<text x="{x(row[0]):.1f}" y="{height - bottom + 18}" text-anchor="middle" '
-                   f'font-size="10">{size_text(row[0])}</text>')
-    for column, (name, colour) in enumerate((("Whorl", "#0a6"), ("Open MPI", "#c33")), start=1):
-        points = " ".join(f"{x(row[0]):.1f},{y(row[column]):.1f}" for row in rows)
-        svg.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
-                   f'<text x="{left + 20}" y="{top + 4 + 18 * column}" fill="{colour}">{name}</text>')
-    pathlib.Path(path).write_text("\n".join(svg) + "\n</svg>\n", encoding="utf-8")
+
+def lanes_of(point, running):
+    """The lanes of a point, over the programs that still run."""
+    lanes = []
+
+    def add(name, program, coll, dtype, nbytes, scale=1.0):
+        if program.can(coll, dtype):
+            command = {"coll": board.COLLS[coll], "dtype": board.DTYPES[dtype], "nbytes": nbytes}
+            lanes.append(Lane(name, program, command, scale))
+
+    for name, program in running.items():
+        if name == "floor":
+            if point.coll != "all_reduce" or point.dtype != "float32":
+                continue
+            if point.nbytes <= PING_PONG_MOST:
+                add("ping-pong", program, "ping_pong", "float32", 0, 0.5)
+            if point.nbytes >= ROOFLINE_LEAST:
+                add("floor", program, "all_reduce", "float32", point.nbytes)
+                add("floor-stream", program, "stream", "float32", point.nbytes)
+        elif point.dtype == "float32":
+            add(name, program, point.coll, "float32", point.nbytes)
+        elif program.can(point.coll, point.dtype):
+            add(name, program, point.coll, point.dtype, point.nbytes)
+            add(f"{name}/float32", program, point.coll, "float32", 2 * point.nbytes)
+    return lanes
+
+
+class Session:
+    """All programs with one number of ranks."""
+
+    def __init__(self, options, place, run, nranks):
+        self.options, self.place, self.run, self.nranks = options, place, run, nranks
+        self.running = {}
+        self.random = random.Random(options.seed + nranks)
+
+    def start(self, recipes):
+        """Starts one after the other; who does not come is noted and left out."""
+        for name, recipe in recipes.items():
+            program = programs.Program(self.place, name, recipe, self.nranks)
+            self.running[name] = program
+            try:
+                program.wait_until_ready()
+                self.run["programs"][name] = {"version": program.version,
+                                              "settings": program.settings}
+            except (RuntimeError, TimeoutError) as error:
+                self.drop(name, error)
+
+    def note_load(self):
+        """While all programs sleep, nothing should run; what does will be in the measurements."""
+        before = processor_ticks()
+        time.sleep(0.5)
+        total, idle = (b - a for a, b in zip(before, processor_ticks()))
+        busy = 100 * (1 - idle / total) if total else 0
+        known = self.run["busy_percent"].setdefault(str(self.nranks), [])
+        known.append(round(busy, 1))
+        if busy > BUSY_PERCENT:
+            note = (f"{self.nranks} ranks: the processors were {busy:.0f} % busy with something "
+                    "else while all programs slept; do not trust these numbers")
+            self.run["notes"].append(note)
+            print(f"# {note}", flush=True)
+
+    def drop(self, name, error):
+        """Ends a program that failed, and notes why."""
+        program = self.running.pop(name)
+        program.stop()
+        note = f"{name}, {self.nranks} ranks: {error}; it said: {program.last_words() or 'nothing'}"
+        self.run["notes"].append(note)
+        self.run["failed"] |= name in programs.OURS
+        print(f"# {note}", flush=True)
+
+    def stop(self):
+        for program in self.running.values():
+            program.stop()
+        self.running = {}
+
+    def ask(self, lane, release=False):
+        """Microseconds per iteration with and of refreshing; None: it failed, or is wrong."""
+        flags = (board.REFRESH if self.options.refresh else 0) | (board.RELEASE if release else 0)
+        try:
+            both, alone, wrong = lane.program.burst(
+                BURST_TIMEOUT_S, **lane.command, nwarm=lane.nwarm, niters=lane.niters, flags=flags)
+        except (RuntimeError, TimeoutError) as error:
+            self.drop(lane.program.name, error)
+            return None
+        if wrong > 0:
+            lane.wrong += 1
+            return None
+        return both, alone
+
+    def is_running(self, lane):
+        return self.running.get(lane.program.name) is lane.program
+
+    def calibrate(self, lane, release):
+        """Chooses the iterations of a burst so that it takes about as long as the options say."""
+        estimate = None
+        for _ in range(3):
+            times = self.ask(lane, release)
+            if times is None:
+                return estimate
+            estimate = max(times[0], 0.05)
+            wanted = self.options.burst_ms * 1e3 / estimate
+            done = lane.niters
+            lane.niters = int(min(max(wanted, 3), ITERATIONS_MAX))
+            lane.nwarm = max(1, min(lane.niters // 5, 500))
+            if done * 4 >= lane.niters or done * estimate > 0.02 * SECOND_US:
+                break
+        return estimate
+
+    def measure(self, point, limit_s):
+        """One point: calibration, then rounds in random order, fewer where limit_s has passed."""
+        lanes = lanes_of(point, self.running)
+        most = max((lane.command["nbytes"] for lane in lanes), default=0)
+        tight = most * 2 * self.nranks * len(lanes) > 0.4 * available_nbytes()
+        estimates = {}
+        for lane in lanes:
+            if self.is_running(lane):
+                estimates[id(lane)] = self.calibrate(lane, tight)
+        known = [us for us in estimates.values() if us is not None]
+        for lane in lanes:
+            estimate = estimates.get(id(lane))
+            lane.slow = estimate is not None and estimate > SLOW * min(known)
+        start = time.monotonic()
+        for number in range(self.options.rounds):
+            late = time.monotonic() - start > limit_s
+            if number >= ROUNDS_LEAST and late:
+                break
+            last = number == self.options.rounds - 1
+            for lane in self.random.sample(lanes, len(lanes)):
+                skip = lane.slow and number >= ROUNDS_LEAST
+                release = tight or (last and most >= 8 << 20)
+                asked = self.is_running(lane) and not skip
+                lane.raw.append(self.ask(lane, release) if asked else None)
+        return self.record(point, lanes)
+
+    def record(self, point, lanes):
+        """Adds a point to the run."""
+        row = {"coll": point.coll, "dtype": point.dtype, "nranks": self.nranks,
+               "nbytes": point.nbytes, "samples": {}, "raw": {}, "wrong": {}}
+        for lane in lanes:
+            row["raw"][lane.name] = lane.raw
+            row["samples"][lane.name] = lane.samples()
+            if lane.wrong:
+                row["wrong"][lane.name] = lane.wrong
+                self.run["failed"] |= lane.program.name in programs.OURS
+        self.run["points"].append(row)
+        return row
+
+
+def processor_ticks():
+    """(all, idle) ticks of all processors so far."""
+    fields = pathlib.Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
+    ticks = [int(field) for field in fields]
+    return sum(ticks), ticks[3] + ticks[4]
+
+
+def available_nbytes():
+    """Memory that can be had without swapping."""
+    for line in pathlib.Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 1 << 32
+
+
+def machine():
+    """The processor's name."""
+    for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return os.uname().machine
+
+
+def line_of(row):
+    """A point in one line."""
+    quartiles, best = report.best_ratio(row)
+    floor_us, floor_name = report.floor_of(row)
+    ours = report.median(row, "whorl")
+    text = f"{row['coll']:>15} {row['dtype']:>8} {row['nranks']:>2} "
+    text += f"{plot.size_text(row['nbytes']):>8} {report.us_text(ours):>10}"
+    if quartiles:
+        text += (f" {report.us_text(report.median(row, best)):>10} {best:<14} {quartiles[1]:7.2f}"
+                 f" [{quartiles[0]:.2f} {quartiles[2]:.2f}]")
+    else:
+        text += " " * 34
+    if floor_us is not None:
+        text += f"  {report.us_text(floor_us)} {floor_name}"
+    if row["wrong"]:
+        text += f"  WRONG RESULTS: {', '.join(row['wrong'])}"
+    return text
+
+
+def find(names, place, run):
+    """{name: recipe} of the programs that can run here."""
+    everything = {**programs.OURS, **programs.FLOOR, **programs.PEERS}
+    recipes = {}
+    for name in names:
+        try:
+            recipe = everything[name](place)
+        except programs.BuildFailed as error:
+            recipe = f"does not compile: {error}"
+        if isinstance(recipe, str):
+            run["missing"][name] = recipe
+            print(f"# {name} is missing: {recipe}", flush=True)
+        else:
+            recipes[name] = recipe
+    return recipes
+
+
+def words(text):
+    return text.replace(",", " ").split()
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("build", type=pathlib.Path, help="CMake's folder, as build/release")
+    parser.add_argument("--work", type=pathlib.Path, default=programs.ROOT / "build/peers",
+                        help="programs and virtual environments (build/peers)")
+    parser.add_argument("--out", type=pathlib.Path, help="folder of results (WORK/results)")
+    parser.add_argument("--peers", type=words, default=list(programs.PEERS),
+                        help="of: " + " ".join(programs.PEERS))
+    parser.add_argument("--nranks", type=words, help="processes (2 4 8)")
+    parser.add_argument("--ops", type=words, default=OPERATIONS, help="of: " + " ".join(OPERATIONS))
+    parser.add_argument("--sizes", type=words, help="in bytes (powers of four, 8 B to 128 MiB)")
+    parser.add_argument("--rounds", type=int, help="rounds per point (9)")
+    parser.add_argument("--point-s", type=float, default=6,
+                        help=f"fewer rounds, but {ROUNDS_LEAST}, where a point takes longer (6)")
+    parser.add_argument("--minutes", type=float, default=13,
+                        help=f"fewer rounds, but {ROUNDS_LEAST}, where all takes longer (13)")
+    parser.add_argument("--burst-ms", type=float, default=5, help="length of a burst (5)")
+    parser.add_argument("--quick", action="store_true", help="2 ranks, few sizes and rounds")
+    parser.add_argument("--self", dest="again", action="store_true",
+                        help="Whorl twice instead of peers, to see what the noise is")
+    parser.add_argument("--no-refresh", dest="refresh", action="store_false",
+                        help="write inputs once per burst, not before every operation")
+    parser.add_argument("--no-symmetric", dest="symmetric", action="store_false",
+                        help="leave out Whorl with buffers of whorl_mem_alloc()")
+    parser.add_argument("--no-bfloat16", dest="bfloat16", action="store_false")
+    parser.add_argument("--corrupt", action="store_true",
+                        help="one more Whorl, with wrong results, to see the check see them")
+    parser.add_argument("--seed", type=int, default=1, help="of the order of turns")
+    parser.add_argument("--svg", type=pathlib.Path, help="also draw all_reduce, 2 ranks, here")
+    options = parser.parse_args()
+    options.sizes = [int(size) for size in options.sizes or []]
+    options.sizes = options.sizes or (QUICK_SIZES if options.quick else SIZES)
+    options.nranks = [int(n) for n in options.nranks or ([2] if options.quick else [2, 4, 8])]
+    options.rounds = options.rounds or (3 if options.quick else 9)
+    options.others_nranks_max = max(4, min(options.nranks))
+    options.out = options.out or options.work / "results"
+    unknown = set(options.peers) - set(programs.PEERS) | set(options.ops) - set(OPERATIONS)
+    if unknown:
+        parser.error(f"unknown: {' '.join(sorted(unknown))}")
+    if not all(2 <= n <= board.RANKS_MAX for n in options.nranks):
+        parser.error(f"ranks are 2 to {board.RANKS_MAX}")
+    return options
+
+
+def write(options, run):
+    """Every file of the results."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "run.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+    (options.out / "table.md").write_text(report.markdown(run), encoding="utf-8")
+    for coll in options.ops:
+        for nranks in options.nranks:
+            report.draw(run, options.out / f"{coll}_{nranks}.svg", coll, nranks)
+    if options.svg:
+        report.draw(run, options.svg, "all_reduce", 2)
+
+
+def print_summary(options, run):
+    if not options.again:
+        print("\nbars")
+        for what, bar, got, met in report.bars(run):
+            verdict = {True: "met", False: "NOT MET", None: "-"}[met]
+            print(f"{verdict:>8}  {what}: {got}; wanted: {bar}")
+    print(f"\nwritten: {options.out}/run.json, table.md and plots")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("build", type=pathlib.Path)
-    parser.add_argument("-P", dest="ranks", type=int, default=2, help="processes (2)")
-    parser.add_argument("-r", dest="rounds", type=int, default=5, help="rounds (5)")
-    parser.add_argument("-e", dest="largest", type=int, default=8 * 4 ** 11, help="largest size in bytes")
-    parser.add_argument("-n", dest="iterations", type=int, default=20, help="iterations per size (20)")
-    parser.add_argument("--svg", help="also draw the medians into this file")
-    options = parser.parse_args()
-    if not (options.build / "perf-tests/peers/mpi_all_reduce").exists():
-        print("compare.py: built without MPI; nothing to compare with (make deps installs Open MPI)")
-        return 1
-    whorl, mpi = [], []
-    for _ in range(options.rounds):
-        whorl.append(run_whorl(options.build, options))
-        mpi.append(run_mpi(options.build, options))
-    rows = []
-    for size in sorted(whorl[0]):
-        ratios = [m[size] / w[size] for w, m in zip(whorl, mpi)]
-        rows.append((size, statistics.median(w[size] for w in whorl),
-                     statistics.median(m[size] for m in mpi), statistics.median(ratios)))
-    print(f"# AllReduce, float sum, out of place, {options.ranks} processes, median of {options.rounds} rounds")
-    print(f"{'size':>10} {'Whorl us':>12} {'MPI us':>12} {'MPI / Whorl':>12}")
-    for size, ours, theirs, ratio in rows:
-        print(f"{size_text(size):>10} {ours:12.2f} {theirs:12.2f} {ratio:12.2f}")
-    mean = math.exp(statistics.fmean(math.log(row[3]) for row in rows))
-    print(f"{'geometric mean':>36} {mean:12.2f}")
-    if options.svg:
-        write_svg(options.svg, rows, options.ranks)
-    return 0
+    options = parse()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    place = programs.Place(options.build.resolve(), options.work.resolve())
+    run = {"date": datetime.date.today().isoformat(), "machine": machine(),
+           "processors": len(os.sched_getaffinity(0)),
+           "options": {key: str(value) for key, value in vars(options).items()},
+           "programs": {}, "missing": {}, "points": [], "notes": [], "busy_percent": {},
+           "failed": False}
+    place.clean()
+    names = ["whorl"] + (["whorl-symmetric"] if options.symmetric else []) + ["floor"]
+    names += ["whorl-again"] if options.again else options.peers
+    recipes = find(names + (["whorl-corrupt"] if options.corrupt else []), place, run)
+    if "whorl" not in recipes:
+        return 2
+    npoints = sum(len(list(points_of(options, nranks))) for nranks in options.nranks)
+    deadline = time.monotonic() + 60 * options.minutes
+    print(f"{'operation':>15} {'type':>8} {'n':>2} {'size':>8} {'Whorl us':>10} {'best us':>10} "
+          f"{'best peer':<14} {'ratio':>7} [quartiles]  floor us")
+    try:
+        for nranks in options.nranks:
+            session = Session(options, place, run, nranks)
+            try:
+                session.start(recipes)
+                session.note_load()
+                for point in points_of(options, nranks):
+                    # Large points take longer than their share, small ones less.
+                    limit_s = min(options.point_s, 3 * (deadline - time.monotonic()) / npoints)
+                    print(line_of(session.measure(point, limit_s)), flush=True)
+                    npoints -= 1
+                session.note_load()
+            finally:
+                session.stop()
+    finally:
+        place.clean()
+        write(options, run)
+    print_summary(options, run)
+    return 1 if run["failed"] else 0
 
 
 if __name__ == "__main__":

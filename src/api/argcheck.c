@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/argcheck.h"
 
+#include "api/sides.h"
 #include "base/log.h"
 #include "numeric/dtype.h"
 
@@ -58,15 +59,10 @@ whorl_result_t wh_check_create(const char *call, int nranks, int rank,
     return wh_check_options(call, options, &out->options);
 }
 
-static bool has_root(enum wh_coll coll)
-{
-    return coll == WH_COLL_BROADCAST || coll == WH_COLL_REDUCE || coll == WH_COLL_SEND ||
-           coll == WH_COLL_RECV;
-}
-
 static whorl_result_t check_root(const struct wh_coll_args *args)
 {
-    if (has_root(args->coll) && (args->root < 0 || (uint32_t)args->root >= args->comm->nranks)) {
+    if (wh_coll_has_root(args->coll) &&
+        (args->root < 0 || (uint32_t)args->root >= args->comm->nranks)) {
         bool p2p = args->coll == WH_COLL_SEND || args->coll == WH_COLL_RECV;
         return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL, "%s: %s is %d; it must be 0 to %u", args->call,
                        p2p ? "peer" : "root", args->root, args->comm->nranks - 1);
@@ -76,22 +72,21 @@ static whorl_result_t check_root(const struct wh_coll_args *args)
 
 struct wh_redop_slot *wh_redop_slot(whorl_comm_t comm, whorl_redop_t op)
 {
-    if (op < WH_REDOP_FIRST_HANDLE || op >= WH_REDOP_FIRST_HANDLE + WH_REDOPS_MAX) {
+    bool user = op >= WH_REDOP_FIRST_USER;
+    whorl_redop_t first = user ? WH_REDOP_FIRST_USER : WH_REDOP_FIRST_HANDLE;
+    if (op < first || op >= first + WH_REDOPS_MAX) {
         return NULL;
     }
-    struct wh_redop_slot *slot = &comm->redops[op - WH_REDOP_FIRST_HANDLE];
-    return slot->used ? slot : NULL;
+    struct wh_redop_slot *slot = &comm->redops[op - first];
+    return slot->used && (slot->user.fn != NULL) == user ? slot : NULL;
 }
 
-/* Resolves a reduction into what the executor knows. */
-static whorl_result_t check_redop(const struct wh_coll_args *args, struct wh_op *op)
+/* The handle that a reduction means; *slot_out is NULL if it is predefined or there is none. */
+static whorl_result_t check_redop(const struct wh_coll_args *args,
+                                  const struct wh_redop_slot **slot_out)
 {
-    op->redop = WH_REDOP_NONE;
-    if (!wh_coll_reduces(args->coll)) {
-        return WHORL_OK;
-    }
-    if (args->redop >= 0 && args->redop < WHORL_REDOP_COUNT) {
-        op->redop = (uint8_t)args->redop;
+    *slot_out = NULL;
+    if (!wh_coll_reduces(args->coll) || (args->redop >= 0 && args->redop < WHORL_REDOP_COUNT)) {
         return WHORL_OK;
     }
     const struct wh_redop_slot *slot = wh_redop_slot(args->comm, args->redop);
@@ -101,91 +96,127 @@ static whorl_result_t check_redop(const struct wh_coll_args *args, struct wh_op 
                        "communicator",
                        args->call, args->redop);
     }
-    if (slot->dtype != args->dtype) {
+    if (slot->user.fn == NULL && slot->dtype != args->dtype) {
         return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL, "%s: op was made for %s, but dtype is %s",
                        args->call, wh_dtype_str(slot->dtype), wh_dtype_str(args->dtype));
     }
-    op->redop = WH_REDOP_PREMUL_SUM;
-    memcpy(op->premul_scalar, slot->scalar, sizeof(op->premul_scalar));
+    *slot_out = slot;
     return WHORL_OK;
 }
 
-/* Which buffers this rank needs, and how many blocks of count elements they have. */
-struct extent {
-    bool sends, receives;
-    size_t nsend, nrecv;
+enum who { NOBODY, ROOT, EVERYONE };
+
+/* Who reads and writes what. */
+static const struct {
+    enum who sends, receives;
+    bool send_per_rank, recv_per_rank;
+} shapes[WH_NCOLLS] = {
+    [WH_COLL_ALL_REDUCE] = {EVERYONE, EVERYONE, false, false},
+    [WH_COLL_ALL_GATHER] = {EVERYONE, EVERYONE, false, true},
+    [WH_COLL_REDUCE_SCATTER] = {EVERYONE, EVERYONE, true, false},
+    [WH_COLL_BROADCAST] = {ROOT, EVERYONE, false, false},
+    [WH_COLL_REDUCE] = {EVERYONE, ROOT, false, false},
+    [WH_COLL_BARRIER] = {NOBODY, NOBODY, false, false},
+    [WH_COLL_ALL_TO_ALL] = {EVERYONE, EVERYONE, true, true},
+    [WH_COLL_GATHER] = {EVERYONE, ROOT, false, true},
+    [WH_COLL_SCATTER] = {ROOT, EVERYONE, true, false},
+    [WH_COLL_ALL_GATHER_V] = {EVERYONE, EVERYONE, false, true},
+    [WH_COLL_REDUCE_SCATTER_V] = {EVERYONE, EVERYONE, true, false},
+    [WH_COLL_ALL_TO_ALL_V] = {EVERYONE, EVERYONE, true, true},
+    [WH_COLL_GATHER_V] = {EVERYONE, ROOT, false, true},
+    [WH_COLL_SCATTER_V] = {ROOT, EVERYONE, true, false},
+    [WH_COLL_SEND] = {EVERYONE, NOBODY, false, false},
+    [WH_COLL_RECV] = {NOBODY, EVERYONE, false, false},
 };
 
-static struct extent extent_of(const struct wh_coll_args *args)
+static bool takes_part(const struct wh_coll_args *args, enum who who)
 {
-    bool at_root = (uint32_t)args->root == args->comm->rank;
+    return who == EVERYONE || (who == ROOT && (uint32_t)args->root == args->comm->rank);
+}
+
+/* The structs below name all of their members, in a place of their own: clearing them first, or
+ * copying what was just written in pieces, takes longer than all checks together. */
+
+/* The common case, for the price of a few comparisons: buffers of one size everywhere that are there
+ * and apart. Whatever is not goes through all checks, which know what to say. */
+static bool is_plain(const struct wh_coll_args *args)
+{
+    enum wh_coll coll = args->coll;
     size_t n = args->comm->nranks;
-    switch (args->coll) {
-    case WH_COLL_ALL_GATHER:
-        return (struct extent){true, true, 1, n};
-    case WH_COLL_REDUCE_SCATTER:
-        return (struct extent){true, true, n, 1};
-    case WH_COLL_BROADCAST:
-        return (struct extent){at_root, true, 1, 1};
-    case WH_COLL_REDUCE:
-        return (struct extent){true, at_root, 1, 1};
-    case WH_COLL_SEND:
-        return (struct extent){true, false, 1, 1};
-    case WH_COLL_RECV:
-        return (struct extent){false, true, 1, 1};
-    case WH_COLL_BARRIER:
-        return (struct extent){false, false, 0, 0};
-    default:
-        return (struct extent){true, true, 1, 1};
+    size_t nbytes = wh_dtype_nbytes(args->dtype);
+    if (wh_coll_is_v(coll) || __builtin_mul_overflow(nbytes, args->count, &nbytes) ||
+        nbytes > PTRDIFF_MAX / WH_ELEM_NBYTES_MAX / n) {
+        return false;
     }
-}
-
-/* Buffers overlap only where the API calls it "in place". */
-static whorl_result_t check_overlap(const struct wh_coll_args *args, const struct extent *e)
-{
-    size_t elem = wh_dtype_nbytes(args->dtype);
     uintptr_t send = (uintptr_t)args->sendbuf, recv = (uintptr_t)args->recvbuf;
-    size_t block = args->count * elem;
-    uintptr_t in_place = recv;
-    const char *where = "recvbuf";
-    if (args->coll == WH_COLL_ALL_GATHER) {
-        in_place = recv + args->comm->rank * block;
-        where = "recvbuf + rank * sendcount elements";
-    } else if (args->coll == WH_COLL_REDUCE_SCATTER) {
-        in_place = recv - args->comm->rank * block;
-        where = "recvbuf - rank * recvcount elements";
-    }
-    bool apart = send + e->nsend * block <= recv || recv + e->nrecv * block <= send;
-    if (e->sends && e->receives && !apart && send != in_place) {
-        return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL,
-                       "%s: sendbuf and recvbuf overlap; they may only be apart, or in place with "
-                       "sendbuf == %s",
-                       args->call, where);
-    }
-    return WHORL_OK;
+    uintptr_t send_end = send + nbytes * (shapes[coll].send_per_rank ? n : 1);
+    uintptr_t recv_end = recv + nbytes * (shapes[coll].recv_per_rank ? n : 1);
+    return send != 0 && recv != 0 && send_end > send && recv_end > recv &&
+           (send_end <= recv || recv_end <= send);
 }
 
-static whorl_result_t check_buffers(const struct wh_coll_args *args, struct wh_op *op)
+static whorl_result_t check_buffers(const struct wh_coll_args *args,
+                                    const struct wh_coll_blocks *blocks)
 {
-    struct extent e = extent_of(args);
-    size_t nblocks = e.nsend > e.nrecv ? e.nsend : e.nrecv;
-    if (nblocks > 0 && args->count > PTRDIFF_MAX / WH_ELEM_NBYTES_MAX / nblocks) {
-        return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL, "%s: count %zu is too large", args->call,
-                       args->count);
+    enum wh_coll coll = args->coll;
+    bool is_v = wh_coll_is_v(coll);
+    struct wh_sides sides = {
+        .call = args->call,
+        .coll = coll,
+        .rank = args->comm->rank,
+        .nranks = args->comm->nranks,
+        .elem_nbytes = wh_dtype_nbytes(args->dtype),
+        .send = {.buf = args->sendbuf,
+                 .used = takes_part(args, shapes[coll].sends),
+                 .per_rank = shapes[coll].send_per_rank,
+                 .varying = is_v && shapes[coll].send_per_rank,
+                 .count = args->count,
+                 .counts = blocks->sendcounts,
+                 .displs = blocks->senddispls,
+                 .first = 0,
+                 .end = 0,
+                 .own_start = 0,
+                 .own_count = 0},
+        .recv = {.buf = args->recvbuf,
+                 .used = takes_part(args, shapes[coll].receives),
+                 .per_rank = shapes[coll].recv_per_rank,
+                 .varying = is_v && shapes[coll].recv_per_rank,
+                 .count = args->count,
+                 .counts = blocks->recvcounts,
+                 .displs = blocks->recvdispls,
+                 .first = 0,
+                 .end = 0,
+                 .own_start = 0,
+                 .own_count = 0},
+    };
+    return wh_sides_check(&sides);
+}
+
+/* What the executor is told. */
+static void fill_op(const struct wh_coll_args *args, const struct wh_coll_blocks *blocks,
+                    const struct wh_redop_slot *slot, struct wh_op *op)
+{
+    bool sends = takes_part(args, shapes[args->coll].sends);
+    bool receives = takes_part(args, shapes[args->coll].receives);
+    op->input = sends ? args->sendbuf : NULL;
+    op->output = receives ? args->recvbuf : NULL;
+    op->count = args->count;
+    op->send_counts = sends ? blocks->sendcounts : NULL;
+    op->send_displs = sends ? blocks->senddispls : NULL;
+    op->recv_counts = receives ? blocks->recvcounts : NULL;
+    op->recv_displs = receives ? blocks->recvdispls : NULL;
+    op->dtype = args->dtype;
+    op->redop = wh_coll_reduces(args->coll) ? (uint8_t)args->redop : WH_REDOP_NONE;
+    memset(op->premul_scalar, 0, sizeof(op->premul_scalar));
+    op->user = (struct wh_user_redop){NULL, NULL};
+    op->seq = 0;
+    if (slot != NULL && slot->user.fn != NULL) {
+        op->redop = WH_REDOP_USER;
+        op->user = slot->user;
+    } else if (slot != NULL) {
+        op->redop = WH_REDOP_PREMUL_SUM;
+        memcpy(op->premul_scalar, slot->scalar, sizeof(op->premul_scalar));
     }
-    whorl_result_t rc = WHORL_OK;
-    if (args->count > 0 && e.sends) {
-        rc = wh_check_pointer(args->call, "sendbuf", args->sendbuf);
-    }
-    if (rc == WHORL_OK && args->count > 0 && e.receives) {
-        rc = wh_check_pointer(args->call, "recvbuf", args->recvbuf);
-    }
-    if (rc == WHORL_OK && args->count > 0) {
-        rc = check_overlap(args, &e);
-    }
-    op->input = e.sends ? args->sendbuf : NULL;
-    op->output = e.receives ? args->recvbuf : NULL;
-    return rc;
 }
 
 whorl_result_t wh_check_coll(const struct wh_coll_args *args, struct wh_call *call_out)
@@ -198,22 +229,24 @@ whorl_result_t wh_check_coll(const struct wh_coll_args *args, struct wh_call *ca
         return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL, "%s: dtype is %d; that is none", args->call,
                        (int)args->dtype);
     }
-    struct wh_call call = {
-        .comm = args->comm,
-        .coll = args->coll,
-        .root = has_root(args->coll) ? (uint32_t)args->root : 0,
-        .op = {.count = args->count, .dtype = args->dtype},
-        .stream = args->stream,
-    };
+    static const struct wh_coll_blocks none;
+    const struct wh_coll_blocks *blocks = args->blocks != NULL ? args->blocks : &none;
+    const struct wh_redop_slot *slot = NULL;
     rc = check_root(args);
     if (rc == WHORL_OK) {
-        rc = check_redop(args, &call.op);
+        rc = check_redop(args, &slot);
     }
-    if (rc == WHORL_OK) {
-        rc = check_buffers(args, &call.op);
+    if (rc == WHORL_OK && !is_plain(args)) {
+        rc = check_buffers(args, blocks);
     }
-    if (rc == WHORL_OK) {
-        *call_out = call;
+    if (rc != WHORL_OK) {
+        return rc;
     }
-    return rc;
+    call_out->comm = args->comm;
+    call_out->coll = args->coll;
+    call_out->root = wh_coll_has_root(args->coll) ? (uint32_t)args->root : 0;
+    fill_op(args, blocks, slot, &call_out->op);
+    call_out->stream = args->stream;
+    call_out->counts_copy = NULL;
+    return WHORL_OK;
 }

@@ -5,13 +5,20 @@
 
 #include "comm/comm.h"
 
+/** Sizes and places of blocks, an entry per rank. */
+struct wh_coll_blocks {
+    const size_t *sendcounts, *senddispls;
+    const size_t *recvcounts, *recvdispls;
+};
+
 /** What a collective was called with. */
 struct wh_coll_args {
     const char *call; /* "whorl_all_reduce" */
     enum wh_coll coll;
     const void *sendbuf;
     void *recvbuf;
-    size_t count;
+    size_t count;                        /* as in struct wh_op */
+    const struct wh_coll_blocks *blocks; /* NULL: coll has no blocks of different sizes */
     whorl_dtype_t dtype;
     whorl_redop_t redop; /* read only if coll reduces */
     int root;            /* root or peer; read only if coll has one */
@@ -19,7 +26,7 @@ struct wh_coll_args {
     whorl_stream_t stream;
 };
 
-/** Checks args and makes a call of them. WHORL_E_ARG. */
+/** Checks args and makes a call of them, which borrows the arrays. WHORL_E_ARG. */
 WH_MUST_CHECK whorl_result_t wh_check_coll(const struct wh_coll_args *args,
                                            struct wh_call *call_out);
 

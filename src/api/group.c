@@ -2,6 +2,7 @@
 #include "api/group.h"
 
 #include "base/log.h"
+#include "comm/counts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -76,15 +77,24 @@ static bool grow_jobs(void)
     return true;
 }
 
-whorl_result_t wh_group_add_call(const struct wh_call *call)
+whorl_result_t wh_group_add_call(struct wh_call *call)
 {
-    if (group.depth == 0) {
+    if (group.depth == 0 && call->stream == NULL) {
         return wh_submit(call, 1);
     }
+    struct wh_call waits = *call;
+    whorl_result_t rc = wh_counts_own(&waits);
+    if (rc != WHORL_OK) {
+        return wh_group_note(rc);
+    }
+    if (group.depth == 0) {
+        return wh_submit(&waits, 1);
+    }
     if (!grow_calls()) {
+        wh_counts_drop(&waits, 1);
         return no_memory();
     }
-    group.calls[group.ncalls++] = *call;
+    group.calls[group.ncalls++] = waits;
     return WHORL_OK;
 }
 
@@ -151,6 +161,8 @@ WHORL_API whorl_result_t whorl_group_end(void)
     }
     if (rc == WHORL_OK && g.ncalls > 0) {
         rc = wh_submit(g.calls, g.ncalls);
+    } else {
+        wh_counts_drop(g.calls, g.ncalls);
     }
     free(g.spoiled_text);
     free(g.calls);

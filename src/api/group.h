@@ -10,7 +10,7 @@
 #include "comm/comm.h"
 
 /** Runs call now, or keeps it if a group is open. */
-WH_MUST_CHECK whorl_result_t wh_group_add_call(const struct wh_call *call);
+WH_MUST_CHECK whorl_result_t wh_group_add_call(struct wh_call *call);
 
 /** Makes a communicator now, or keeps the request if a group is open. */
 WH_MUST_CHECK whorl_result_t wh_group_add_job(const struct wh_comm_job *job,

@@ -71,8 +71,26 @@ WHORL_API const char *whorl_redop_str(whorl_redop_t op)
     if (op >= 0 && op < WHORL_REDOP_COUNT) {
         return names[op];
     }
-    bool handle = op >= WH_REDOP_FIRST_HANDLE && op < WH_REDOP_FIRST_HANDLE + WH_REDOPS_MAX;
-    return handle ? "premulsum" : "unknown";
+    if (op >= WH_REDOP_FIRST_HANDLE && op < WH_REDOP_FIRST_HANDLE + WH_REDOPS_MAX) {
+        return "premulsum";
+    }
+    bool user = op >= WH_REDOP_FIRST_USER && op < WH_REDOP_FIRST_USER + WH_REDOPS_MAX;
+    return user ? "user" : "unknown";
+}
+
+/* Keeps a reduction in the first slot that is free; *op_out is first plus its place. */
+static whorl_result_t keep_redop(const char *call, const struct wh_redop_slot *redop,
+                                 whorl_comm_t comm, whorl_redop_t first, whorl_redop_t *op_out)
+{
+    for (int i = 0; i < WH_REDOPS_MAX; i++) {
+        if (!comm->redops[i].used) {
+            comm->redops[i] = *redop;
+            *op_out = first + i;
+            return WHORL_OK;
+        }
+    }
+    return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_CALL, "%s: the communicator has %d handles already",
+                   call, WH_REDOPS_MAX);
 }
 
 static whorl_result_t create_premul_sum(const void *scalar, whorl_dtype_t dtype, whorl_comm_t comm,
@@ -90,17 +108,9 @@ static whorl_result_t create_premul_sum(const void *scalar, whorl_dtype_t dtype,
         return wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL, "%s: dtype is %d; that is none", call,
                        (int)dtype);
     }
-    for (int i = 0; i < WH_REDOPS_MAX; i++) {
-        struct wh_redop_slot *slot = &comm->redops[i];
-        if (!slot->used) {
-            *slot = (struct wh_redop_slot){.used = true, .dtype = dtype};
-            memcpy(slot->scalar, scalar, wh_dtype_nbytes(dtype));
-            *op_out = WH_REDOP_FIRST_HANDLE + i;
-            return WHORL_OK;
-        }
-    }
-    return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_CALL, "%s: the communicator has %d handles already",
-                   call, WH_REDOPS_MAX);
+    struct wh_redop_slot redop = {.used = true, .dtype = dtype};
+    memcpy(redop.scalar, scalar, wh_dtype_nbytes(dtype));
+    return keep_redop(call, &redop, comm, WH_REDOP_FIRST_HANDLE, op_out);
 }
 
 WHORL_API whorl_result_t whorl_redop_create_premul_sum(const void *scalar, whorl_dtype_t dtype,
@@ -111,6 +121,30 @@ WHORL_API whorl_result_t whorl_redop_create_premul_sum(const void *scalar, whorl
         return rc;
     }
     rc = create_premul_sum(scalar, dtype, comm, op_out);
+    if (rc != WHORL_OK) {
+        wh_comm_keep_error(comm);
+    }
+    return rc;
+}
+
+WHORL_API whorl_result_t whorl_redop_create_user(whorl_redop_fn fn, void *ctx, whorl_comm_t comm,
+                                                 whorl_redop_t *op_out)
+{
+    static const char call[] = "whorl_redop_create_user";
+    whorl_result_t rc = wh_check_pointer(call, "comm", comm);
+    if (rc != WHORL_OK) {
+        return rc;
+    }
+    if (fn == NULL) {
+        rc = wh_fail(WHORL_E_ARG, WH_SUBSYS_CALL, "%s: fn is NULL", call);
+    }
+    if (rc == WHORL_OK) {
+        rc = wh_check_pointer(call, "op_out", op_out);
+    }
+    if (rc == WHORL_OK) {
+        const struct wh_redop_slot redop = {.used = true, .user = {fn, ctx}};
+        rc = keep_redop(call, &redop, comm, WH_REDOP_FIRST_USER, op_out);
+    }
     if (rc != WHORL_OK) {
         wh_comm_keep_error(comm);
     }

@@ -243,3 +243,13 @@ uint64_t wh_usable_cpus_key(void)
     pthread_once(&counted, count_usable_cpus);
     return usable_cpus_key;
 }
+
+size_t wh_cache_nbytes(void)
+{
+    enum { UNKNOWN_NBYTES = 32 << 20 };
+    long nbytes = -1;
+#ifdef _SC_LEVEL3_CACHE_SIZE
+    nbytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+    return nbytes > 0 ? (size_t)nbytes : UNKNOWN_NBYTES;
+}

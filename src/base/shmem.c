@@ -14,6 +14,7 @@
  */
 #include "base/shmem.h"
 
+#include "base/bits.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -113,6 +114,36 @@ whorl_result_t wh_shmem_map(int fd, uint64_t offset, size_t nbytes, void **ptr_o
 
     *ptr_out = ptr;
     return WHORL_OK;
+}
+
+whorl_result_t wh_shmem_map_aligned(int fd, uint64_t offset, size_t nbytes, void **ptr_out)
+{
+    const size_t align = (size_t)2 << 20;
+    uint8_t *space =
+        mmap(NULL, nbytes + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (space == MAP_FAILED) {
+        return wh_fail_sys(WH_SUBSYS_SHM, "shmem: mmap of %zu bytes", nbytes + align);
+    }
+
+    uint8_t *ptr = (uint8_t *)wh_align_up((uintptr_t)space, align);
+    if (mmap(ptr, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd,
+             (off_t)offset) == MAP_FAILED) {
+        whorl_result_t rc =
+            wh_fail_sys(WH_SUBSYS_SHM, "shmem: mmap of %zu bytes at %" PRIu64, nbytes, offset);
+        wh_shmem_unmap(space, nbytes + align);
+        return rc;
+    }
+    size_t before = (size_t)(ptr - space);
+    size_t end = before + wh_align_up(nbytes, (size_t)sysconf(_SC_PAGESIZE));
+    wh_shmem_unmap(before > 0 ? space : NULL, before);
+    wh_shmem_unmap(end < nbytes + align ? space + end : NULL, nbytes + align - end);
+    *ptr_out = ptr;
+    return WHORL_OK;
+}
+
+void wh_shmem_advise_huge(void *ptr, size_t nbytes)
+{
+    (void)madvise(ptr, nbytes, MADV_HUGEPAGE); /* nothing is lost without */
 }
 
 void wh_shmem_unmap(void *ptr, size_t nbytes)

@@ -26,6 +26,12 @@ WH_MUST_CHECK whorl_result_t wh_shmem_create(const char *label, uint64_t nbytes,
 
 /** Maps a page-aligned part of it, readable and writable. Given back with wh_shmem_unmap(). */
 WH_MUST_CHECK whorl_result_t wh_shmem_map(int fd, uint64_t offset, size_t nbytes, void **ptr_out);
+/** Asks for huge pages; a hint. */
+void wh_shmem_advise_huge(void *ptr, size_t nbytes);
+
+/** Maps at an address that is a multiple of 2 MiB. */
+WH_MUST_CHECK whorl_result_t wh_shmem_map_aligned(int fd, uint64_t offset, size_t nbytes,
+                                                  void **ptr_out);
 /** Takes NULL. */
 void wh_shmem_unmap(void *ptr, size_t nbytes);
 

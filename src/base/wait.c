@@ -54,7 +54,7 @@ static void full_fence(struct wh_doorbell *bell)
 #endif
 }
 
-static void pause_core(void)
+void wh_pause_core(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
@@ -76,6 +76,40 @@ void wh_doorbell_ring(struct wh_doorbell *bell)
     syscall(SYS_futex, &bell->rings, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
     errno = saved_errno;
 }
+
+void wh_doorbells_ring(struct wh_doorbell *const *bells, uint32_t nbells, uint32_t but)
+{
+#ifdef FENCE_BY_RMW
+    for (uint32_t i = 0; i < nbells; i++) {
+        if (i != but) {
+            wh_doorbell_ring(bells[i]);
+        }
+    }
+#else
+    atomic_thread_fence(memory_order_seq_cst);
+    for (uint32_t i = 0; i < nbells; i++) {
+        if (i != but && atomic_load_explicit(&bells[i]->sleepers, memory_order_relaxed) != 0) {
+            wh_doorbell_ring(bells[i]);
+        }
+    }
+#endif
+}
+
+#if defined(__SANITIZE_THREAD__)
+static char shared_memory;
+void __tsan_release(void *address);
+void __tsan_acquire(void *address);
+
+void wh_shared_release(void)
+{
+    __tsan_release(&shared_memory);
+}
+
+void wh_shared_acquire(void)
+{
+    __tsan_acquire(&shared_memory);
+}
+#endif
 
 struct wh_patience wh_patience_for(uint32_t nlocal, uint64_t nspins, uint64_t nyields)
 {
@@ -200,7 +234,7 @@ whorl_result_t wh_wait(const struct wh_wait *wait)
             nyields = 0;
         } else if (nspins < wait->patience.nspins) {
             nspins++;
-            pause_core();
+            wh_pause_core();
         } else {
             polls_to_clock = 1;
             if (nyields < wait->patience.nyields) {

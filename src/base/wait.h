@@ -32,6 +32,30 @@ struct wh_doorbell {
 
 void wh_doorbell_ring(struct wh_doorbell *bell);
 
+/** Rings nbells bells but number `but`, at the price of one fence. */
+void wh_doorbells_ring(struct wh_doorbell *const *bells, uint32_t nbells, uint32_t but);
+
+/**
+ * For memory that two ranks of one process have mapped twice: what a rank did before
+ * wh_shared_release() happened before what another one does after wh_shared_acquire(). The atomics
+ * that make it so are at two addresses, which ThreadSanitizer takes for two variables; these tell
+ * it. Without it they do nothing.
+ */
+#if defined(__SANITIZE_THREAD__)
+void wh_shared_release(void);
+void wh_shared_acquire(void);
+#else
+static inline void wh_shared_release(void)
+{
+}
+static inline void wh_shared_acquire(void)
+{
+}
+#endif
+
+/** Tells the core that this thread waits for another one's store. */
+void wh_pause_core(void);
+
 /** How patient one rank is. Set once. */
 struct wh_patience {
     uint32_t nspins;  /* polls before the first yield */
@@ -66,6 +90,9 @@ WH_MUST_CHECK whorl_result_t wh_wait(const struct wh_wait *wait);
 /** Cores that this process may use: the least of its affinity and its cgroup's quota (rounded up);
  *  at least 1. Read once. */
 uint32_t wh_usable_cpus(void);
+
+/** Bytes of the last-level cache; 32 MiB where the system does not say. */
+size_t wh_cache_nbytes(void);
 
 /** Equal in two processes of a host that may use the same cores, so that ranks which a launcher
  *  bound to cores of their own are not taken for ranks that share them. Read once. */

@@ -11,18 +11,21 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "comm/counts.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { NSPINS_LEAST = 4 };
+
 enum call_state { CALL_PENDING, CALL_RUNNING, CALL_DONE };
 
 struct running_call {
     struct wh_call call;
     enum call_state state;
-    struct wh_plan_row *row;
+    struct wh_plan_row *row; /* NULL while running: in the arena */
     whorl_result_t rc;
 };
 
@@ -39,6 +42,7 @@ struct part {
 struct wh_batch {
     size_t ncalls, nparts;
     size_t nleft;
+    bool has_spun; /* and comes to wait: it yields at once */
     struct running_call *calls;
     struct part *parts;
 };
@@ -68,11 +72,24 @@ static size_t call_nbytes(const struct wh_call *call)
     return blocks ? nbytes * call->comm->nranks : nbytes;
 }
 
+/* The next collective of comm has a number. */
+static void number_collective(struct wh_call *call)
+{
+    call->op.seq = call->comm->next_seq++;
+    wh_boot_set_nops(call->comm->boot, call->op.seq);
+}
+
 /* Starts a call, if its plan is free. */
 static whorl_result_t start_call(struct running_call *rc_call)
 {
     struct wh_call *call = &rc_call->call;
     struct whorl_comm *comm = call->comm;
+    if (wh_comm_uses_arena(comm, call->coll)) {
+        number_collective(call);
+        wh_arena_start(comm->arena, call->coll, call->root, &call->op);
+        rc_call->state = CALL_RUNNING;
+        return WHORL_OK;
+    }
     struct wh_plan_query query = {
         .problem = {call->coll, comm->rank, comm->nranks, call->root},
         .nbytes = call_nbytes(call),
@@ -93,8 +110,7 @@ static whorl_result_t start_call(struct running_call *rc_call)
     if (wh_coll_is_p2p(call->coll)) {
         call->op.seq = row->next_seq++;
     } else {
-        call->op.seq = comm->next_seq++;
-        wh_boot_set_nops(comm->boot, call->op.seq);
+        number_collective(call);
     }
     rc = wh_run_start(row->plan, &call->op);
     if (rc == WHORL_OK) {
@@ -109,7 +125,9 @@ static void end_call(struct wh_batch *b, struct part *part, struct running_call 
                      whorl_result_t rc)
 {
     if (call->state == CALL_RUNNING) {
-        call->row->busy = false;
+        if (call->row != NULL) {
+            call->row->busy = false;
+        }
         part->collective_running &= wh_coll_is_p2p(call->call.coll);
     }
     call->state = CALL_DONE;
@@ -135,7 +153,7 @@ static whorl_result_t copy_self(struct wh_batch *b, struct part *part, struct ru
     for (size_t i = 0; i < b->ncalls; i++) {
         struct running_call *recv = &b->calls[i];
         if (recv->call.comm != part->comm || recv->state == CALL_DONE || !is_self(&recv->call) ||
-            recv->call.coll != WH_COLL_RECV) {
+            recv->call.coll != WH_COLL_RECV || recv->call.op.redop != from->redop) {
             continue;
         }
         const struct wh_op *to = &recv->call.op;
@@ -179,23 +197,32 @@ static uint64_t deadline_of(const struct whorl_comm *comm)
     return comm->timeout_ms > 0 ? wh_deadline_after_ms(comm->timeout_ms) : WH_NEVER;
 }
 
-/* Gives one call its turn. */
-static void poll_call(struct wh_batch *b, struct running_call *call, bool *moved_out)
+static whorl_result_t advance_arena(struct wh_arena *arena, bool *moved_out)
+{
+    whorl_result_t rc = wh_arena_advance(arena, moved_out);
+    wh_arena_wake(arena);
+    return rc;
+}
+
+/* Finds out whether part's turn has come. Once per round and for all its calls: a turn that came
+ * between two of them would let the later one start first. */
+static void poll_turn(struct part *part)
+{
+    struct whorl_comm *comm = part->comm;
+    uint64_t serving = atomic_load_explicit(&comm->now_serving, memory_order_acquire);
+    part->on_turn = serving == part->ticket;
+    if (!part->on_turn) {
+        part->waited = true;
+    } else if (part->waited) {
+        part->deadline_ns = deadline_of(comm);
+    }
+}
+
+/* Goes on with one call of a part that is on turn. */
+static void poll_call(struct wh_batch *b, struct part *part, struct running_call *call,
+                      bool *moved_out)
 {
     struct whorl_comm *comm = call->call.comm;
-    struct part *part = part_of(b, comm);
-    if (!part->on_turn) {
-        uint64_t serving = atomic_load_explicit(&comm->now_serving, memory_order_acquire);
-        part->on_turn = serving == part->ticket;
-        if (!part->on_turn) {
-            part->waited = true;
-            return;
-        }
-        if (part->waited) {
-            part->deadline_ns = deadline_of(comm);
-        }
-    }
-
     whorl_result_t rc = WHORL_OK;
     if (atomic_load_explicit(&comm->failure.stop, memory_order_relaxed) != 0) {
         rc = wh_comm_failure(comm);
@@ -214,7 +241,8 @@ static void poll_call(struct wh_batch *b, struct running_call *call, bool *moved
         *moved_out = true;
     }
     if (rc == WHORL_OK && call->state == CALL_RUNNING) {
-        rc = wh_run_advance(call->row->plan, moved_out);
+        rc = call->row == NULL ? advance_arena(comm->arena, moved_out)
+                               : wh_run_advance(call->row->plan, moved_out);
     }
     if (rc == WHORL_IN_PROGRESS) {
         return;
@@ -229,9 +257,15 @@ static void poll_call(struct wh_batch *b, struct running_call *call, bool *moved
 static whorl_result_t poll_batch(void *ctx, bool *moved_out)
 {
     struct wh_batch *b = ctx;
+    for (size_t i = 0; i < b->nparts; i++) {
+        if (!b->parts[i].on_turn) {
+            poll_turn(&b->parts[i]);
+        }
+    }
     for (size_t i = 0; i < b->ncalls; i++) {
-        if (b->calls[i].state != CALL_DONE) {
-            poll_call(b, &b->calls[i], moved_out);
+        struct part *part = part_of(b, b->calls[i].call.comm);
+        if (b->calls[i].state != CALL_DONE && part->on_turn) {
+            poll_call(b, part, &b->calls[i], moved_out);
         }
     }
     return b->nleft == 0 ? WHORL_OK : WHORL_IN_PROGRESS;
@@ -249,7 +283,12 @@ static void expire_part(struct wh_batch *b, const struct part *part)
     }
     assert(late != NULL);
     char what[128] = "a call", where[512] = "not started";
-    if (late->state == CALL_RUNNING) {
+    if (late->state == CALL_RUNNING && late->row == NULL) {
+        struct wh_signature sig;
+        wh_arena_signature(part->comm->arena, &sig);
+        wh_signature_print(&sig, what, sizeof(what));
+        wh_arena_describe(part->comm->arena, where, sizeof(where));
+    } else if (late->state == CALL_RUNNING) {
         wh_signature_print(&late->row->plan->signature, what, sizeof(what));
         wh_run_describe(late->row->plan, where, sizeof(where));
     }
@@ -302,6 +341,9 @@ static whorl_result_t run_batch(struct wh_batch *b)
         struct whorl_comm *comm = b->parts[i].comm;
         if (i == 0 || comm->patience.nspins < wait.patience.nspins) {
             wait.patience = comm->patience;
+        }
+        if (b->has_spun) {
+            wait.patience.nspins = 0;
         }
         struct wh_doorbell *bell = atomic_load_explicit(&comm->bell, memory_order_relaxed);
         if (bell != NULL && nbells < BELLS_MAX) {
@@ -368,6 +410,9 @@ whorl_result_t wh_batch_create(const struct wh_call *calls, size_t ncalls,
 whorl_result_t wh_batch_run(struct wh_batch *b)
 {
     whorl_result_t rc = run_batch(b);
+    for (size_t i = 0; i < b->ncalls; i++) {
+        wh_counts_drop(&b->calls[i].call, 1);
+    }
     for (size_t i = 0; i < b->nparts; i++) {
         struct whorl_comm *comm = b->parts[i].comm;
         /* Whoever drains may free comm once the lock is open: nothing may touch it after. */
@@ -380,12 +425,59 @@ whorl_result_t wh_batch_run(struct wh_batch *b)
     return rc;
 }
 
-whorl_result_t wh_batch_run_one(const struct wh_call *call)
+/* Runs a collective in the arena as far as it goes while this thread keeps its core. With
+ * WHORL_IN_PROGRESS the others take longer, and it is time to wait properly. */
+static whorl_result_t run_in_arena(struct wh_call *call)
 {
-    struct small_batch small = {.batch = {.nleft = 0}};
-    small.batch.calls = &small.call;
-    small.batch.parts = &small.part;
+    struct whorl_comm *comm = call->comm;
+    bool moved;
+
+    number_collective(call);
+    wh_arena_start(comm->arena, call->coll, call->root, &call->op);
+    whorl_result_t rc = wh_arena_advance(comm->arena, &moved);
+    uint32_t nspins = 0;
+    for (; rc == WHORL_IN_PROGRESS && nspins < comm->nspins; nspins++) {
+        wh_pause_core();
+        rc = wh_arena_advance(comm->arena, &moved);
+    }
+    wh_arena_wake(comm->arena);
+    /* Where spinning does not pay, because the other rank has this very core, it soon stops, and
+     * where a few polls do, it is back at once. */
+    if (rc == WHORL_IN_PROGRESS) {
+        comm->nspins = comm->nspins / 2 > NSPINS_LEAST ? comm->nspins / 2 : NSPINS_LEAST;
+    } else if (nspins > 0) {
+        comm->nspins = comm->patience.nspins;
+    }
+    return rc;
+}
+
+whorl_result_t wh_batch_run_one(struct wh_call *call)
+{
+    struct whorl_comm *comm = call->comm;
+    struct small_batch small;
+    uint64_t serving = atomic_load_explicit(&comm->now_serving, memory_order_acquire);
+    bool is_now = serving == comm->next_ticket && wh_comm_uses_arena(comm, call->coll);
+
+    if (is_now) {
+        whorl_result_t rc = run_in_arena(call);
+        if (rc != WHORL_IN_PROGRESS) {
+            if (rc != WHORL_OK) {
+                rc = wh_comm_fail(comm, rc, wh_error_get());
+                wh_comm_keep_error(comm);
+            }
+            comm->next_ticket++;
+            atomic_store_explicit(&comm->now_serving, serving + 1, memory_order_release);
+            return rc;
+        }
+    }
+    small.batch = (struct wh_batch){.calls = &small.call, .parts = &small.part};
     add_call(&small.batch, call);
+    if (is_now) {
+        small.call.state = CALL_RUNNING;
+        small.part.on_turn = true;
+        small.part.collective_running = true;
+        small.batch.has_spun = true;
+    }
     return run_batch(&small.batch);
 }
 

@@ -21,7 +21,7 @@ WH_MUST_CHECK whorl_result_t wh_batch_create(const struct wh_call *calls, size_t
 /** Runs all calls and frees the batch; from any thread. Returns the first error among the calls. */
 whorl_result_t wh_batch_run(struct wh_batch *batch);
 
-/** Makes and runs a batch of one call in the caller's thread, without allocating. */
-whorl_result_t wh_batch_run_one(const struct wh_call *call);
+/** Runs one call in the caller's thread, without allocating; writes its number into it. */
+whorl_result_t wh_batch_run_one(struct wh_call *call);
 
 #endif

@@ -17,8 +17,11 @@
 #include "base/wait.h"
 #include "bootstrap/boot.h"
 #include "comm/plans.h"
+#include "device/memory.h"
 #include "device/stream.h"
+#include "executor/arena/arena.h"
 #include "executor/cpu/run.h"
+#include "topology/place.h"
 #include "tuner/select.h"
 #include "wire/wire.h"
 
@@ -31,6 +34,7 @@ enum {
     WH_FAILURE_NBYTES = 2048,
     WH_REDOPS_MAX = 64,
     WH_REDOP_FIRST_HANDLE = 16, /* handles are this and up, so that they are no predefined op */
+    WH_REDOP_FIRST_USER = WH_REDOP_FIRST_HANDLE + WH_REDOPS_MAX, /* those of users' functions */
 };
 
 /** What every rank knows of every other. */
@@ -39,7 +43,10 @@ struct wh_comm_member {
     uint64_t process_key;
     uint32_t pid;
     uint32_t ncpus;
-    uint64_t cpus_key; /* equal: these ranks of a host share their cores */
+    uint64_t cpus_key;    /* equal: these ranks of a host share their cores */
+    uint64_t arena_colls; /* a bit per collective that its settings let run in the arena */
+    uint64_t arena_key;   /* equal: its settings of the arena are the same */
+    struct wh_topology_place place;
     char host[WH_HOST_NAME_NBYTES];
 };
 
@@ -50,11 +57,12 @@ struct wh_failure {
     char text[WH_FAILURE_NBYTES];
 };
 
-/** A reduction made by the user. */
+/** A reduction made by the user: a premultiplied sum, or a function. */
 struct wh_redop_slot {
     bool used;
-    whorl_dtype_t dtype;
+    whorl_dtype_t dtype; /* of the scalar */
     uint8_t scalar[WH_ELEM_NBYTES_MAX];
+    struct wh_user_redop user; /* fn is NULL for a premultiplied sum */
 };
 
 struct whorl_comm {
@@ -67,7 +75,9 @@ struct whorl_comm {
     struct wh_patience patience;
     struct wh_fabric fabric;
     struct wh_algo_mask algos;
-    size_t slot_nbytes;
+    uint64_t arena_colls; /* a bit per collective that runs in the arena: the same on all ranks */
+    uint64_t arena_key;   /* of this rank's settings */
+    size_t slot_nbytes, chunk_nbytes, cma_nbytes;
     struct wh_boot *boot; /* NULL until joined */
 
     /* Any thread. */
@@ -81,11 +91,14 @@ struct whorl_comm {
     /* The caller's thread (one call at a time). */
     uint64_t next_ticket;
     struct wh_redop_slot redops[WH_REDOPS_MAX];
+    struct wh_memory_list memory; /* registered by the user */
 
     /* Whoever is on turn. */
     struct wh_wire *wire;
+    struct wh_arena *arena; /* NULL: none */
     struct wh_plans plans;
     uint64_t next_seq; /* of collectives; the first is 1 */
+    uint32_t nspins;   /* polls that pay at present; at most those of patience */
 };
 
 /** One call of the API, checked and ready to run. */
@@ -95,7 +108,14 @@ struct wh_call {
     uint32_t root;   /* or the peer */
     struct wh_op op; /* seq is filled in when it runs */
     struct whorl_stream *stream;
+    size_t *counts_copy; /* memory of op's arrays, see counts.h; NULL: they are the caller's */
 };
+
+/** Does coll run in the arena here? All ranks come to the same answer. */
+static inline bool wh_comm_uses_arena(const struct whorl_comm *comm, enum wh_coll coll)
+{
+    return comm->arena != NULL && (comm->arena_colls >> coll & 1) != 0;
+}
 
 /* ---- comm_create.c ---- */
 
@@ -126,6 +146,10 @@ struct wh_comm_job {
  *  communicator is left. */
 WH_MUST_CHECK whorl_result_t wh_comm_run_jobs(const struct wh_comm_job *jobs, size_t njobs,
                                               struct whorl_comm **comms_out);
+
+/** Bytes of memory that this rank's side of comm has taken for communication so far, at most. By
+ *  whoever is on turn. */
+uint64_t wh_comm_memory_nbytes(const struct whorl_comm *comm);
 
 /** Waits for queued operations, leaves, frees. Takes NULL. */
 void wh_comm_destroy(struct whorl_comm *comm);
@@ -167,7 +191,7 @@ void wh_comm_keep_error(struct whorl_comm *comm);
  *
  * Returns the first error, if it waited.
  */
-WH_MUST_CHECK whorl_result_t wh_submit(const struct wh_call *calls, size_t ncalls);
+WH_MUST_CHECK whorl_result_t wh_submit(struct wh_call *calls, size_t ncalls);
 
 /** Waits until everything submitted on comm has run, or comm has failed. */
 void wh_comm_drain(struct whorl_comm *comm);

@@ -5,9 +5,11 @@
  */
 #include "base/bits.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "comm/comm.h"
 #include "comm/members.h"
+#include "topology/groups.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -17,6 +19,8 @@
 enum {
     SLOT_NBYTES_MIN = 512,
     SLOT_NBYTES_MAX = 1 << 28,
+    GROUPED_RANKS_MIN = 4,  /* two groups of two */
+    LINKS_NBYTES = 6 << 20, /* most that a rank's links to all others of its host take */
     CONNECT_MS_MIN = 10000, /* for what comes after the join, however late the last rank joined */
 };
 
@@ -41,8 +45,24 @@ static whorl_result_t configure(struct whorl_comm *comm, const struct wh_comm_ar
             (unsigned long long)slot_nbytes, SLOT_NBYTES_MIN, SLOT_NBYTES_MAX);
     }
     comm->slot_nbytes = (size_t)slot_nbytes;
+    comm->cma_nbytes = (size_t)config->cma_nbytes;
+    const uint64_t arena_settings[] = {config->chunk_nbytes, config->cma_nbytes};
+    comm->arena_key = wh_hash(WH_HASH_START, arena_settings, sizeof(arena_settings));
     comm->next_seq = 1;
-    return wh_algo_mask_parse(config->algo, &comm->algos);
+    whorl_result_t rc = wh_kernels_check();
+    return rc == WHORL_OK ? wh_algo_mask_parse(config->algo, &comm->algos) : rc;
+}
+
+/* The collectives that this rank's settings let run in the arena. */
+static uint64_t allowed_arena_colls(const struct whorl_comm *comm)
+{
+    uint64_t colls = 0;
+    for (int coll = 0; coll < WH_NCOLLS; coll++) {
+        bool allowed = !wh_coll_is_p2p((enum wh_coll)coll) &&
+                       wh_algo_mask_has_arena(&comm->algos, (enum wh_coll)coll);
+        colls |= (uint64_t)allowed << coll;
+    }
+    return colls;
 }
 
 static whorl_result_t exchange_members(struct whorl_comm *comm, uint64_t deadline_ns)
@@ -51,6 +71,8 @@ static whorl_result_t exchange_members(struct whorl_comm *comm, uint64_t deadlin
     if (blocks == NULL) {
         return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for %u members", comm->nranks);
     }
+    comm->members[comm->rank].arena_colls = allowed_arena_colls(comm);
+    comm->members[comm->rank].arena_key = comm->arena_key;
     wh_comm_member_encode(&comm->members[comm->rank],
                           blocks + (size_t)comm->rank * WH_COMM_MEMBER_NBYTES);
     whorl_result_t rc = wh_boot_allgather(comm->boot, blocks, WH_COMM_MEMBER_NBYTES, deadline_ns);
@@ -72,19 +94,61 @@ static uint32_t count_sharers(const struct whorl_comm *comm, const struct wh_com
     return n;
 }
 
+/* Ranks of the host of `member`, itself included. */
+static uint32_t count_neighbours(const struct whorl_comm *comm, const struct wh_comm_member *member)
+{
+    uint32_t n = 0;
+    for (uint32_t r = 0; r < comm->nranks; r++) {
+        n += comm->members[r].host_key == member->host_key;
+    }
+    return n;
+}
+
+/* Messages between all ranks of a host take a link for each pair: with many ranks smaller ones, so
+ * that what a rank stages stays within bounds. */
+static size_t slot_for(uint32_t nlocal, size_t wanted_nbytes, uint64_t nslots)
+{
+    size_t share = (size_t)(LINKS_NBYTES / nlocal / nslots) & ~(size_t)63;
+    return wh_min_size(wanted_nbytes, wh_max_size(share, SLOT_NBYTES_MIN));
+}
+
+/* A power of two. Where ranks take turns on a core every chunk costs switches, so there are fewer. */
+static size_t chunk_for(uint32_t ranks_per_core, uint64_t wanted_nbytes)
+{
+    size_t nbytes = 4096;
+    while (nbytes < wanted_nbytes) {
+        nbytes *= 2;
+    }
+    return ranks_per_core > 1 ? 4 * nbytes : nbytes;
+}
+
 /* What every rank must compute alike comes from what all ranks said. */
 static void set_policy(struct whorl_comm *comm, const struct wh_config *config)
 {
-    uint32_t crowd = 1;
+    uint32_t crowd = 1, nlocal = 1;
+    comm->arena_colls = UINT64_MAX;
     for (uint32_t r = 0; r < comm->nranks; r++) {
         const struct wh_comm_member *member = &comm->members[r];
         uint32_t ncpus = member->ncpus > 0 ? member->ncpus : 1;
         uint32_t here = (uint32_t)wh_div_up(count_sharers(comm, member), ncpus);
         crowd = here > crowd ? here : crowd;
+        uint32_t neighbours = count_neighbours(comm, member);
+        nlocal = neighbours > nlocal ? neighbours : nlocal;
+        comm->arena_colls &= member->arena_colls;
+        if (member->arena_key != comm->members[0].arena_key && comm->arena_colls != 0) {
+            wh_log(WH_LOG_WARN, WH_SUBSYS_INIT,
+                   "ranks 0 and %u have different WHORL_CHUNK or WHORL_CMA: collectives go over "
+                   "links, which is slower",
+                   r);
+            comm->arena_colls = 0;
+        }
     }
+    comm->slot_nbytes = slot_for(nlocal, comm->slot_nbytes, config->nslots);
     comm->fabric = wh_fabric_shared_memory(crowd, comm->slot_nbytes);
+    comm->chunk_nbytes = chunk_for(crowd, config->chunk_nbytes);
     comm->patience = wh_patience_for(count_sharers(comm, &comm->members[comm->rank]), config->spin,
                                      config->nyields);
+    comm->nspins = comm->patience.nspins;
 }
 
 static whorl_result_t open_wire(struct whorl_comm *comm, const struct wh_config *config)
@@ -105,6 +169,7 @@ static whorl_result_t open_wire(struct whorl_comm *comm, const struct wh_config 
         .nchannels = WH_NCHANNELS,
         .nslots = (uint32_t)config->nslots,
         .slot_nbytes = comm->slot_nbytes,
+        .region_nbytes = wh_arena_region_nbytes(comm->nranks, comm->chunk_nbytes),
     };
     whorl_result_t rc = wh_wire_create(&env, config, &comm->wire);
     free(keys);
@@ -124,6 +189,82 @@ static whorl_result_t connect_wire(struct whorl_comm *comm, uint64_t deadline_ns
         rc = wh_wire_connect(comm->wire, addresses, &comm->failure.stop, deadline_ns);
     }
     free(addresses);
+    return rc;
+}
+
+/* Are all ranks threads of this process? */
+static bool is_one_process(const struct whorl_comm *comm)
+{
+    for (uint32_t r = 0; r < comm->nranks; r++) {
+        if (comm->members[r].process_key != comm->members[comm->rank].process_key) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* How the ranks, all of one host, divide into groups. The caller frees *groups_out, which is NULL
+ * if they do not. */
+static whorl_result_t divide(const struct whorl_comm *comm, uint32_t **groups_out)
+{
+    static const char *const level_names[] = {
+        [WH_TOPOLOGY_LLC] = "last-level cache", [WH_TOPOLOGY_NUMA] = "NUMA node"};
+    *groups_out = NULL;
+    if (comm->nranks < GROUPED_RANKS_MIN) {
+        return WHORL_OK;
+    }
+    uint32_t *groups = calloc(comm->nranks, sizeof(*groups));
+    struct wh_topology_place *places = calloc(comm->nranks, sizeof(*places));
+    if (groups == NULL || places == NULL) {
+        free(places);
+        free(groups);
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for %u places", comm->nranks);
+    }
+    for (uint32_t r = 0; r < comm->nranks; r++) {
+        places[r] = comm->members[r].place;
+    }
+    struct wh_topology_division d =
+        wh_topology_divide(places, comm->nranks, WH_ARENA_NGROUPS_MAX, groups);
+    free(places);
+    if (d.ngroups > 1) {
+        wh_log(WH_LOG_INFO, WH_SUBSYS_INIT,
+               "all_reduce of large buffers in two levels: %u groups of %u ranks, a %s each",
+               d.ngroups, comm->nranks / d.ngroups, level_names[d.level]);
+        *groups_out = groups;
+        return WHORL_OK;
+    }
+    wh_log(WH_LOG_INFO, WH_SUBSYS_INIT,
+           "all ranks are one group; by last-level cache: %s; by NUMA node: %s",
+           d.why[WH_TOPOLOGY_LLC], d.why[WH_TOPOLOGY_NUMA]);
+    free(groups);
+    return WHORL_OK;
+}
+
+/* After the wire: the arena, if all ranks are on one host and share memory. */
+static whorl_result_t open_arena(struct whorl_comm *comm)
+{
+    struct wh_arena_env env = {
+        .chunk_nbytes = comm->chunk_nbytes,
+        .llc_nbytes = wh_cache_nbytes(),
+        .cma_nbytes = comm->cma_nbytes,
+        .is_one_process = is_one_process(comm),
+    };
+    if (comm->arena_colls == 0) {
+        return WHORL_OK;
+    }
+    whorl_result_t rc = wh_wire_region(comm->wire, &env.region);
+    if (rc == WHORL_E_UNSUPPORTED) {
+        return WHORL_OK;
+    }
+    uint32_t *groups = NULL;
+    if (rc == WHORL_OK) {
+        rc = divide(comm, &groups);
+    }
+    if (rc == WHORL_OK) {
+        env.groups = groups;
+        rc = wh_arena_create(&env, &comm->arena);
+    }
+    free(groups);
     return rc;
 }
 
@@ -161,7 +302,9 @@ static void comm_free(struct whorl_comm *comm)
     /* Boot first: its thread calls back into comm, and rings the bell that lives in the wire. */
     wh_boot_leave(comm->boot);
     wh_plans_fini(&comm->plans);
+    wh_arena_destroy(comm->arena);
     wh_wire_destroy(comm->wire);
+    wh_memory_list_fini(&comm->memory);
     pthread_mutex_destroy(&comm->text_lock);
     pthread_mutex_destroy(&comm->failure.lock);
     free(comm->members);
@@ -178,6 +321,9 @@ static whorl_result_t bring_up(struct whorl_comm *comm, const struct wh_comm_arg
     }
     if (rc == WHORL_OK) {
         rc = wh_comm_member_self(&comm->members[comm->rank]);
+    }
+    if (rc == WHORL_OK && comm->nranks >= GROUPED_RANKS_MIN) {
+        rc = wh_comm_member_place(config, &comm->members[comm->rank].place);
     }
     uint64_t deadline_ns = wh_deadline_after_ms(comm->init_timeout_ms);
     if (rc == WHORL_OK) {
@@ -196,6 +342,9 @@ static whorl_result_t bring_up(struct whorl_comm *comm, const struct wh_comm_arg
     }
     if (rc == WHORL_OK) {
         rc = connect_wire(comm, deadline_ns);
+    }
+    if (rc == WHORL_OK) {
+        rc = open_arena(comm);
     }
     if (rc == WHORL_OK) {
         atomic_store_explicit(&comm->bell, wh_wire_bell(comm->wire), memory_order_release);
@@ -232,6 +381,12 @@ whorl_result_t wh_comm_create(const struct wh_comm_args *args, struct whorl_comm
     return rc;
 }
 
+uint64_t wh_comm_memory_nbytes(const struct whorl_comm *comm)
+{
+    uint64_t nbytes = wh_wire_memory_nbytes(comm->wire) + wh_plans_memory_nbytes(&comm->plans);
+    return nbytes + (comm->arena != NULL ? wh_arena_memory_nbytes(comm->arena) : 0);
+}
+
 void wh_comm_destroy(struct whorl_comm *comm)
 {
     if (comm == NULL) {
@@ -239,10 +394,10 @@ void wh_comm_destroy(struct whorl_comm *comm)
     }
     int rank_before = wh_log_set_rank((int)comm->rank);
     wh_comm_drain(comm);
-    uint64_t memory_nbytes =
-        wh_wire_memory_nbytes(comm->wire) + wh_plans_memory_nbytes(&comm->plans);
+    uint64_t memory_nbytes = wh_comm_memory_nbytes(comm);
     wh_log(WH_LOG_INFO, WH_SUBSYS_DESTROY,
-           "communicator%s%s ends after %llu collectives; links and plans had up to %llu KiB",
+           "communicator%s%s ends after %llu collectives; arena, links and plans had up to "
+           "%llu KiB",
            comm->name[0] != '\0' ? " " : "", comm->name, (unsigned long long)comm->next_seq - 1,
            (unsigned long long)memory_nbytes / 1024);
     comm_free(comm);

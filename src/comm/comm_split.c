@@ -86,7 +86,7 @@ static whorl_result_t split(struct whorl_comm *comm, uint8_t *choices, whorl_id_
  * out as for any collective. */
 static whorl_result_t meet(struct whorl_comm *comm)
 {
-    const struct wh_call call = {
+    struct wh_call call = {
         .comm = comm,
         .coll = WH_COLL_BARRIER,
         .root = comm->nranks > 1 ? WH_BARRIER_OF_SPLIT : 0,

@@ -10,6 +10,8 @@
  */
 #include "base/log.h"
 #include "comm/batch.h"
+#include "comm/counts.h"
+#include "comm/p2p_calls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,22 +119,20 @@ static whorl_result_t submission_create(const struct wh_call *calls, size_t ncal
     return WHORL_OK;
 }
 
-whorl_result_t wh_submit(const struct wh_call *calls, size_t ncalls)
+/* Submits calls that all have an executor; their counts are the batch's from now on. */
+static whorl_result_t submit_group(const struct wh_call *calls, size_t ncalls)
 {
-    if (ncalls == 1 && calls[0].stream == NULL) {
-        return wh_batch_run_one(&calls[0]);
-    }
     struct submission *s = NULL;
     whorl_result_t rc = submission_create(calls, ncalls, &s);
     if (rc != WHORL_OK) {
+        wh_counts_drop(calls, ncalls);
         return rc;
     }
 
     /* Two groups over the same streams must come to all of them in the same order. */
-    static pthread_mutex_t order = PTHREAD_MUTEX_INITIALIZER;
     bool caller = s->caller;
     size_t n = 0;
-    pthread_mutex_lock(&order);
+    wh_streams_lock();
     for (size_t i = 0; i < ncalls; i++) {
         if (calls[i].stream != NULL && is_first_of_stream(calls, i)) {
             struct gate *gate = &s->gates[n];
@@ -141,6 +141,62 @@ whorl_result_t wh_submit(const struct wh_call *calls, size_t ncalls)
             wh_stream_submit(calls[i].stream, &gate->task);
         }
     }
-    pthread_mutex_unlock(&order);
+    wh_streams_unlock();
     return caller ? take_part(s, true) : WHORL_OK;
+}
+
+/* Has it neither arena nor schedule here? */
+static bool needs_expansion(const struct wh_call *call)
+{
+    bool has_schedule = call->coll < WH_COLL_ALL_TO_ALL || wh_coll_is_p2p(call->coll);
+    return !wh_comm_uses_arena(call->comm, call->coll) &&
+           (!has_schedule || call->op.redop == WH_REDOP_USER);
+}
+
+static whorl_result_t submit_expanded(const struct wh_call *calls, size_t ncalls)
+{
+    size_t most = 0, n = 0;
+    for (size_t i = 0; i < ncalls; i++) {
+        most += wh_p2p_expand_most(&calls[i]);
+    }
+    struct wh_call *expanded = malloc(most * sizeof(*expanded));
+    if (expanded == NULL) {
+        wh_counts_drop(calls, ncalls);
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for a group of %zu calls", most);
+    }
+    whorl_result_t rc = WHORL_OK;
+    for (size_t i = 0; i < ncalls && rc == WHORL_OK; i++) {
+        size_t now = 0;
+        if (!needs_expansion(&calls[i])) {
+            expanded[n++] = calls[i];
+            continue;
+        }
+        rc = wh_p2p_expand(&calls[i], &expanded[n], &now);
+        n += now;
+    }
+    if (rc == WHORL_OK) {
+        for (size_t i = 0; i < ncalls; i++) {
+            wh_counts_drop(&calls[i], needs_expansion(&calls[i]) ? 1 : 0);
+        }
+        rc = submit_group(expanded, n);
+    } else {
+        wh_counts_drop(calls, ncalls);
+    }
+    free(expanded);
+    return rc;
+}
+
+whorl_result_t wh_submit(struct wh_call *calls, size_t ncalls)
+{
+    for (size_t i = 0; i < ncalls; i++) {
+        if (needs_expansion(&calls[i])) {
+            return submit_expanded(calls, ncalls);
+        }
+    }
+    if (ncalls == 1 && calls[0].stream == NULL) {
+        whorl_result_t rc = wh_batch_run_one(&calls[0]);
+        wh_counts_drop(calls, 1);
+        return rc;
+    }
+    return submit_group(calls, ncalls);
 }

@@ -55,6 +55,7 @@ static const char *redop_text(uint8_t redop)
 #include <whorl/redop.def>
 #undef REDOP
         [WH_REDOP_PREMUL_SUM] = "premulsum",
+        [WH_REDOP_USER] = "user's reduction",
     };
     return redop < ARRAY_LEN(names) ? names[redop] : "unknown reduction";
 }
@@ -66,6 +67,17 @@ void wh_signature_print(const struct wh_signature *sig, char *text, size_t text_
         snprintf(text, text_nbytes, "unknown operation %u", sig->coll);
         return;
     }
+    bool is_part = sig->redop >= WH_REDOP_PART_OF && sig->redop < WH_REDOP_PART_OF + WH_NCOLLS;
+    enum wh_coll whole = is_part ? (enum wh_coll)(sig->redop - WH_REDOP_PART_OF) : WH_NCOLLS;
+    if (is_part && coll == WH_COLL_BARRIER) {
+        char root[24] = "";
+        if (wh_coll_has_root(whole)) {
+            snprintf(root, sizeof(root), ", root %u", sig->root);
+        }
+        snprintf(text, text_nbytes, "%s(%s%s)", wh_coll_str(whole),
+                 wh_dtype_str((whorl_dtype_t)sig->dtype), root);
+        return;
+    }
     if (coll == WH_COLL_BARRIER) {
         snprintf(text, text_nbytes,
                  sig->root == WH_BARRIER_OF_SPLIT ? "comm_split()" : "barrier()");
@@ -73,10 +85,12 @@ void wh_signature_print(const struct wh_signature *sig, char *text, size_t text_
     }
 
     char tail[64] = "";
-    if (sig->redop != WH_REDOP_NONE) {
+    if (is_part) {
+        snprintf(tail, sizeof(tail), ", for %s", wh_coll_str(whole));
+    } else if (sig->redop != WH_REDOP_NONE) {
         snprintf(tail, sizeof(tail), ", %s", redop_text(sig->redop));
     }
-    if (coll == WH_COLL_BROADCAST || coll == WH_COLL_REDUCE) {
+    if (wh_coll_has_root(coll) && !wh_coll_is_p2p(coll)) {
         size_t used = strlen(tail);
         snprintf(tail + used, sizeof(tail) - used, ", root %u", sig->root);
     }

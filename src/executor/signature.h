@@ -19,6 +19,8 @@ enum {
     WH_SIGNATURE_NBYTES = 24,
     WH_SIGNATURE_CALL_NBYTES = 23,           /* without the algorithm: what the user called */
     WH_REDOP_PREMUL_SUM = WHORL_REDOP_COUNT, /* how a handle made by the user looks to others */
+    WH_REDOP_USER = WHORL_REDOP_COUNT + 1,   /* a function of the user's */
+    WH_REDOP_PART_OF = 0x80, /* plus a collective: a message or barrier that is a part of it */
     WH_REDOP_NONE = 0xff,
     WH_BARRIER_OF_SPLIT = 1, /* the root of the barrier with which a split begins */
 };

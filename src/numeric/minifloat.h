@@ -75,6 +75,13 @@ static inline int32_t wh_minifloat_or_nan(int32_t bits, int32_t nan, int32_t mag
     return (bits & ~is_nan) | (nan & is_nan);
 }
 
+/* value, or the quiet NaN if it is any NaN. */
+static inline float wh_f32_quiet(float value)
+{
+    int32_t bits = wh_f32_bits(value);
+    return wh_f32_from_bits(wh_minifloat_or_nan(bits, WH_F32_NAN, bits & WH_F32_MAGNITUDE));
+}
+
 /* value, which is not negative, with the top bit of sign for its own. */
 static inline float wh_f32_with_sign(float value, uint32_t sign)
 {

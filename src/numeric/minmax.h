@@ -76,6 +76,12 @@ static inline double wh_f64_or(double a, double b)
     return a;
 }
 
+/* value, or the quiet NaN if it is any NaN. */
+static inline double wh_f64_quiet(double value)
+{
+    return value == value ? value : __builtin_nan("");
+}
+
 static inline double wh_f64_max(double a, double b)
 {
     double larger = a > b ? a : b;

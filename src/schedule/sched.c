@@ -12,16 +12,24 @@ static_assert(sizeof(struct wh_step) == 16,
 
 static const struct {
     const char *name;
-    bool reduces;
+    bool reduces, has_root, is_v;
 } colls[WH_NCOLLS] = {
-    [WH_COLL_ALL_REDUCE] = {"all_reduce", true},
-    [WH_COLL_ALL_GATHER] = {"all_gather", false},
-    [WH_COLL_REDUCE_SCATTER] = {"reduce_scatter", true},
-    [WH_COLL_BROADCAST] = {"broadcast", false},
-    [WH_COLL_REDUCE] = {"reduce", true},
-    [WH_COLL_BARRIER] = {"barrier", false},
-    [WH_COLL_SEND] = {"send", false},
-    [WH_COLL_RECV] = {"recv", false},
+    [WH_COLL_ALL_REDUCE] = {"all_reduce", .reduces = true},
+    [WH_COLL_ALL_GATHER] = {"all_gather"},
+    [WH_COLL_REDUCE_SCATTER] = {"reduce_scatter", .reduces = true},
+    [WH_COLL_BROADCAST] = {"broadcast", .has_root = true},
+    [WH_COLL_REDUCE] = {"reduce", .reduces = true, .has_root = true},
+    [WH_COLL_BARRIER] = {"barrier"},
+    [WH_COLL_ALL_TO_ALL] = {"all_to_all"},
+    [WH_COLL_GATHER] = {"gather", .has_root = true},
+    [WH_COLL_SCATTER] = {"scatter", .has_root = true},
+    [WH_COLL_ALL_GATHER_V] = {"all_gather_v", .is_v = true},
+    [WH_COLL_REDUCE_SCATTER_V] = {"reduce_scatter_v", .reduces = true, .is_v = true},
+    [WH_COLL_ALL_TO_ALL_V] = {"all_to_all_v", .is_v = true},
+    [WH_COLL_GATHER_V] = {"gather_v", .has_root = true, .is_v = true},
+    [WH_COLL_SCATTER_V] = {"scatter_v", .has_root = true, .is_v = true},
+    [WH_COLL_SEND] = {"send", .has_root = true},
+    [WH_COLL_RECV] = {"recv", .has_root = true},
 };
 
 static const char *const buf_names[WH_NBUFS] = {
@@ -44,6 +52,18 @@ bool wh_coll_reduces(enum wh_coll coll)
 bool wh_coll_is_p2p(enum wh_coll coll)
 {
     return coll == WH_COLL_SEND || coll == WH_COLL_RECV;
+}
+
+bool wh_coll_has_root(enum wh_coll coll)
+{
+    assert((unsigned)coll < WH_NCOLLS);
+    return colls[coll].has_root;
+}
+
+bool wh_coll_is_v(enum wh_coll coll)
+{
+    assert((unsigned)coll < WH_NCOLLS);
+    return colls[coll].is_v;
 }
 
 void wh_sched_destroy(struct wh_sched *sched)

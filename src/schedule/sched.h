@@ -62,6 +62,14 @@ enum wh_coll {
     WH_COLL_BROADCAST,
     WH_COLL_REDUCE,
     WH_COLL_BARRIER,
+    WH_COLL_ALL_TO_ALL,
+    WH_COLL_GATHER,
+    WH_COLL_SCATTER,
+    WH_COLL_ALL_GATHER_V, /* from here on blocks of different sizes */
+    WH_COLL_REDUCE_SCATTER_V,
+    WH_COLL_ALL_TO_ALL_V,
+    WH_COLL_GATHER_V,
+    WH_COLL_SCATTER_V,
     WH_COLL_SEND, /* one message to `root` (the peer) */
     WH_COLL_RECV, /* one message from `root` (the peer) */
     WH_NCOLLS
@@ -75,6 +83,12 @@ bool wh_coll_reduces(enum wh_coll coll);
 
 /** Is it one message between two ranks, and no collective? */
 bool wh_coll_is_p2p(enum wh_coll coll);
+
+/** Does one rank play a part of its own? Messages have a peer in that place. */
+bool wh_coll_has_root(enum wh_coll coll);
+
+/** Do blocks have different sizes, rank by rank? */
+bool wh_coll_is_v(enum wh_coll coll);
 
 enum wh_step_flags {
     WH_RECV = 1,

@@ -34,6 +34,9 @@ static const struct {
     {"reducescatter", WH_COLL_REDUCE_SCATTER},
     {"broadcast", WH_COLL_BROADCAST},
     {"reduce", WH_COLL_REDUCE},
+    {"alltoall", WH_COLL_ALL_TO_ALL},
+    {"gather", WH_COLL_GATHER},
+    {"scatter", WH_COLL_SCATTER},
 };
 
 /* A piece of the setting; not terminated. */
@@ -72,11 +75,29 @@ static bool cut(struct word *rest, char sep, struct word *part)
     return true;
 }
 
+/* Behind the rows of wh_algos: the arena, a bit per collective, and what carries collectives that
+ * have no schedule where there is no arena. */
+enum { ARENA_BIT = 40, LINKS_BIT = 62 };
+_Static_assert(ARENA_BIT + WH_NCOLLS <= LINKS_BIT, "a bit per collective");
+
+static uint64_t arena_of(enum wh_coll coll)
+{
+    return UINT64_C(1) << (ARENA_BIT + coll);
+}
+
+bool wh_algo_mask_has_arena(const struct wh_algo_mask *mask, enum wh_coll coll)
+{
+    return (mask->allowed & arena_of(coll)) != 0;
+}
+
 static uint64_t rows_of(enum wh_coll coll)
 {
-    uint64_t rows = 0;
+    uint64_t rows = UINT64_C(1) << LINKS_BIT | arena_of(coll);
     for (size_t i = 0; i < wh_nalgos; i++) {
-        rows |= wh_algos[i]->coll == coll ? UINT64_C(1) << i : 0;
+        if (wh_algos[i]->coll == coll) {
+            rows |= UINT64_C(1) << i;
+            rows &= ~(UINT64_C(1) << LINKS_BIT);
+        }
     }
     return rows;
 }
@@ -84,8 +105,11 @@ static uint64_t rows_of(enum wh_coll coll)
 /* Rows that a name means; false if it is no name at all. */
 static bool rows_named(struct word name, uint64_t *rows_out)
 {
-    bool known = false;
+    bool known = word_is(name, "arena");
     uint64_t rows = 0;
+    for (int coll = 0; coll < WH_NCOLLS && known; coll++) {
+        rows |= arena_of((enum wh_coll)coll);
+    }
     for (size_t i = 0; i < wh_nalgos; i++) {
         bool hit = word_is(name, wh_algos[i]->name);
         for (size_t a = 0; a < ARRAY_LEN(aliases) && !hit; a++) {
@@ -104,8 +128,8 @@ static bool rows_named(struct word name, uint64_t *rows_out)
 
 static whorl_result_t unknown_name(struct word name, const char *setting)
 {
-    char known[512] = "";
-    size_t used = 0;
+    char known[512] = "arena";
+    size_t used = strlen(known);
     for (size_t i = 0; i < wh_nalgos; i++) {
         bool seen = strcmp(wh_algos[i]->name, "p2p") == 0;
         for (size_t j = 0; j < i && !seen; j++) {
@@ -169,10 +193,14 @@ static whorl_result_t parse_part(struct word part, const char *setting, uint64_t
     const char *colon = memchr(part.at, ':', part.len);
     if (colon == NULL) {
         whorl_result_t rc = parse_list(part, setting, &rows);
-        for (size_t i = 0; rc == WHORL_OK && i < ARRAY_LEN(functions); i++) {
-            uint64_t own = rows_of(functions[i].coll);
+        for (int c = 0; rc == WHORL_OK && c < WH_NCOLLS; c++) {
+            enum wh_coll coll = (enum wh_coll)c;
+            uint64_t own = rows_of(coll);
+            /* Messages and barriers have one algorithm over links, and nothing takes it away. */
+            bool is_basic = wh_coll_is_p2p(coll) || coll == WH_COLL_BARRIER;
             if ((own & rows) != 0) {
-                *allowed = (*allowed & ~own) | (own & rows);
+                uint64_t kept = is_basic ? own & ~arena_of(coll) : 0;
+                *allowed = (*allowed & ~own) | (own & rows) | kept;
             }
         }
         return rc;
@@ -185,7 +213,7 @@ static whorl_result_t parse_part(struct word part, const char *setting, uint64_t
     if (!function_named(name, &coll)) {
         return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
                        "WHORL_ALGO=%s: %.*s is no function; known are AllReduce, AllGather, "
-                       "ReduceScatter, Broadcast and Reduce",
+                       "ReduceScatter, Broadcast, Reduce, AllToAll, Gather and Scatter",
                        setting, (int)name.len, name.at);
     }
     whorl_result_t rc = parse_list(list, setting, &rows);

@@ -9,15 +9,16 @@
 
 #include "algorithms/algo.h"
 
-/** What the user allows, parsed from WHORL_ALGO: a bit per algorithm of wh_algos. */
+/** What the user allows, parsed from WHORL_ALGO: a bit per algorithm of wh_algos, and of the arena
+ *  a bit per collective. */
 struct wh_algo_mask {
     uint64_t allowed;
 };
 
 /**
  * Parses `[list;]function:list;...`; a list is comma separated names, ^ before it inverts it; case
- * does not matter. Functions: AllReduce, AllGather, ReduceScatter, Broadcast, Reduce (also with
- * underscores). Names: those of wh_algos and NCCL's; a name that exists only in NCCL matches
+ * does not matter. Functions: AllReduce, AllGather, ReduceScatter, Broadcast, Reduce, AllToAll,
+ * Gather, Scatter (also with underscores). Names: arena, those of wh_algos and NCCL's; a name that exists only in NCCL matches
  * nothing. Ring means chain for broadcast and reduce, PAT means circulant.
  *
  * A general list that leaves a function without any algorithm does not apply to that function, so
@@ -27,6 +28,9 @@ struct wh_algo_mask {
  *           if a list for a function leaves that function without any algorithm.
  */
 WH_MUST_CHECK whorl_result_t wh_algo_mask_parse(const char *text, struct wh_algo_mask *mask_out);
+
+/** May coll run in the arena, where there is one? */
+bool wh_algo_mask_has_arena(const struct wh_algo_mask *mask, enum wh_coll coll);
 
 /**
  * The cheapest allowed algorithm that fits; NULL if none does. nbytes as in wh_algo.cost_ns. Ties

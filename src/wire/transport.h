@@ -28,6 +28,7 @@
 enum {
     WH_ADDRESS_NBYTES_MAX = 128,
     WH_SLOT_HEAD_NBYTES = 48, /* carried beside the data of every message */
+    WH_REGION_ALIGN_NBYTES = 2 << 20,
 };
 
 enum wh_transport_flags {
@@ -43,6 +44,18 @@ struct wh_wire_env {
     uint32_t nchannels;
     uint32_t nslots;
     size_t slot_nbytes; /* data bytes of one slot; a multiple of 64 */
+    /* Memory that each rank of a host has in one piece that all of them share, see region(); a
+     * multiple of WH_REGION_ALIGN_NBYTES; 0: none. */
+    size_t region_nbytes;
+};
+
+/** Memory that all ranks of a host have mapped. */
+struct wh_region {
+    uint8_t *base;  /* so aligned; of each rank region_nbytes, in the order of ranks on the host */
+    size_t nbytes;  /* of each rank */
+    uint32_t local; /* this rank's place in it */
+    uint32_t nlocal;
+    struct wh_doorbell **bells; /* nlocal of them: what wakes these ranks */
 };
 
 /** One message's place: head (WH_SLOT_HEAD_NBYTES, 8-byte aligned) and data (64-byte aligned). */
@@ -111,6 +124,10 @@ struct whorl_transport_ops {
     /* Bytes of memory that this rank's end has taken so far, at most (address space that was never
      * touched does not count where the transport knows). What two ranks share counts at one. */
     uint64_t (*memory_nbytes)(struct wh_transport_wire *wire);
+    /* Maps the memory that all ranks of this host share; all zero at first, pages cost memory when
+     * they are touched. Once, after connect(), and only if this rank reaches every rank of its
+     * host. Gone with close(). NULL if this transport has none. */
+    whorl_result_t (*region)(struct wh_transport_wire *wire, struct wh_region *region_out);
 };
 
 #endif

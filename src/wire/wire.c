@@ -320,6 +320,22 @@ struct wh_doorbell *wh_wire_bell(struct wh_wire *wire)
     return wire->bell;
 }
 
+whorl_result_t wh_wire_region(struct wh_wire *wire, struct wh_region *region_out)
+{
+    struct wh_transport_wire *used = wire->by_peer[0];
+
+    for (uint32_t peer = 0; peer < wire->env.nranks; peer++) {
+        if (wire->by_peer[peer] == NULL || wire->by_peer[peer] != used ||
+            wire->env.host_keys[peer] != wire->env.host_keys[wire->env.rank]) {
+            return WHORL_E_UNSUPPORTED;
+        }
+    }
+    if (used->ops->region == NULL || wire->env.region_nbytes == 0) {
+        return WHORL_E_UNSUPPORTED;
+    }
+    return used->ops->region(used, region_out);
+}
+
 uint64_t wh_wire_memory_nbytes(struct wh_wire *wire)
 {
     uint64_t nbytes = 0;

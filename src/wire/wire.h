@@ -64,6 +64,11 @@ bool wh_wire_is_local(const struct wh_wire *wire, uint32_t peer);
  *  connect; stays the same, and may be rung by any thread until wh_wire_destroy(). */
 struct wh_doorbell *wh_wire_bell(struct wh_wire *wire);
 
+/** Maps what all ranks share, if all of them are on this host and use one transport that has such
+ *  memory; WHORL_E_UNSUPPORTED, not reported, if not: all ranks come to the same answer. After
+ *  connect, once; gone with the wire. */
+WH_MUST_CHECK whorl_result_t wh_wire_region(struct wh_wire *wire, struct wh_region *region_out);
+
 /** Bytes of memory taken so far, at most. */
 uint64_t wh_wire_memory_nbytes(struct wh_wire *wire);
 

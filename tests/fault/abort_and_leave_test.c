@@ -10,6 +10,8 @@
 
 enum { CELL_CALLING };
 
+static const char *const links_only[] = {"WHORL_ALGO=^arena", NULL};
+
 static void *abort_soon(void *arg)
 {
     struct rank *rank = arg;
@@ -57,11 +59,13 @@ static void wait_and_be_freed(struct rank *rank)
 Test(abort, frees_a_waiting_rank_and_tells_the_others_who_aborted)
 {
     static const enum case_kind kinds[] = {CASE_ALL_REDUCE, CASE_ALL_GATHER, CASE_REDUCE_SCATTER,
-                                           CASE_BARRIER};
+                                           CASE_BARRIER,    CASE_ALL_TO_ALL, CASE_ALL_GATHER_V};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         struct coll_case c = {.kind = kinds[i], .count = 300000, .dtype = WHORL_INT32, .seed = 1};
         ranks_run(&(struct ranks_job){.nprocesses = 3, .run = wait_and_be_freed, .arg = &c});
         ranks_run(&(struct ranks_job){.nthreads = 3, .run = wait_and_be_freed, .arg = &c});
+        ranks_run(&(struct ranks_job){
+            .nprocesses = 3, .run = wait_and_be_freed, .arg = &c, .env = links_only});
     }
 }
 
@@ -123,6 +127,7 @@ static void leave_early(struct rank *rank)
 Test(leaving, early_is_told_to_those_who_wait)
 {
     ranks_run(&(struct ranks_job){.nprocesses = 3, .run = leave_early});
+    ranks_run(&(struct ranks_job){.nprocesses = 3, .run = leave_early, .env = links_only});
     ranks_run(&(struct ranks_job){.nthreads = 3, .run = leave_early});
 }
 

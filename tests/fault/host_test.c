@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static const char *const links_only[] = {"WHORL_ALGO=^arena", NULL};
+
 static void do_all_kinds(struct rank *rank)
 {
     for (int kind = 0; kind < CASE_KINDS; kind++) {
@@ -55,6 +57,58 @@ Test(host, with_a_full_dev_shm_serves_as_well_as_any)
         cr_skip("no mount namespace of one's own: %s", strerror(errno));
     }
     ranks_run(&(struct ranks_job){.nprocesses = 4, .run = do_all_kinds});
+    ranks_run(&(struct ranks_job){.nprocesses = 4, .run = do_all_kinds, .env = links_only});
+}
+
+/* ---- limits on file sizes ------------------------------------------------------------------- */
+
+/* What the ranks log; a pipe, because a log that is a file would have the limit too. */
+static int log_pipe[2];
+
+static void read_log_pipe(char *text, size_t text_nbytes)
+{
+    ssize_t n = read(log_pipe[0], text, text_nbytes - 1);
+    text[n > 0 ? n : 0] = '\0';
+}
+
+/* Shared memory is a file, and has its limit. Whatever that is, creation works and what follows
+ * works too, or all are refused and the log says why. */
+static void live_with_small_files(struct rank *rank)
+{
+    const rlim_t *nbytes = rank->arg;
+    struct rlimit limit = {*nbytes, *nbytes};
+    RANK_CHECK(rank, dup2(log_pipe[1], STDERR_FILENO) >= 0, "dup2: %s", strerror(errno));
+    RANK_CHECK(rank, setrlimit(RLIMIT_FSIZE, &limit) == 0, "setrlimit: %s", strerror(errno));
+    whorl_id_t id = rank_job_id(rank);
+    whorl_result_t rc = whorl_comm_create(rank->nranks, rank->rank, &id, NULL, &rank->comm);
+    if (rc == WHORL_OK) {
+        do_all_kinds(rank);
+        atomic_fetch_add(rank_cell(rank, 0), 1);
+    }
+    rank_meet(rank);
+    int64_t nworking = atomic_load(rank_cell(rank, 0));
+    RANK_CHECK(rank, nworking == 0 || nworking == rank->nranks, "%d of %d ranks have one",
+               (int)nworking, rank->nranks);
+    if (rank->rank == 0 && nworking == 0) {
+        char logged[16384];
+        read_log_pipe(logged, sizeof(logged));
+        RANK_TEXT(rank, logged, "ulimit -f");
+    }
+    rank_meet(rank);
+    void *memory = NULL;
+    rc = whorl_mem_alloc(1 << 20, &memory);
+    RANK_CHECK(rank, rc == (*nbytes < 1 << 20 ? WHORL_E_SYS : WHORL_OK), "%d: %s", rc,
+               whorl_last_error(NULL));
+    RANK_OK(rank, whorl_mem_free(memory));
+}
+
+Test(host, with_a_low_limit_on_file_sizes_works_or_says_why)
+{
+    cr_assert(pipe2(log_pipe, O_CLOEXEC | O_NONBLOCK) == 0, "pipe2: %s", strerror(errno));
+    for (rlim_t nbytes = 4096; nbytes <= 256 << 20; nbytes *= 16) {
+        ranks_run(&(struct ranks_job){
+            .nprocesses = 3, .run = live_with_small_files, .arg = &nbytes, .no_comm = true});
+    }
 }
 
 /* ---- containers ----------------------------------------------------------------------------- */

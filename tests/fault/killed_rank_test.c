@@ -24,6 +24,9 @@ struct plan {
     int victim;
 };
 
+/* Each test runs twice: as it comes, in the arena, and over links alone. */
+static const char *const links_only[] = {"WHORL_ALGO=^arena", NULL};
+
 static void *kill_in_the_middle(void *arg)
 {
     struct rank *rank = arg;
@@ -89,10 +92,13 @@ static void expect_notice(enum case_kind kind, size_t count, int nranks, int vic
               .seed = 1},
         .victim = victim,
     };
-    ranks_run(&(struct ranks_job){.nprocesses = nranks,
-                                  .run = repeat_until_error,
-                                  .arg = &plan,
-                                  .may_die = UINT64_C(1) << victim});
+    for (int i = 0; i < 2; i++) {
+        ranks_run(&(struct ranks_job){.nprocesses = nranks,
+                                      .run = repeat_until_error,
+                                      .arg = &plan,
+                                      .env = i == 0 ? NULL : links_only,
+                                      .may_die = UINT64_C(1) << victim});
+    }
 }
 
 enum { LARGE = 4 << 20 };
@@ -134,6 +140,18 @@ Test(killed_rank, is_named_by_all_in_a_reduce)
     expect_notice(CASE_REDUCE, LARGE, 4, 2);
 }
 
+Test(killed_rank, is_named_by_all_in_the_other_collectives)
+{
+    expect_notice(CASE_ALL_TO_ALL, LARGE / 4, 3, 1);
+    expect_notice(CASE_GATHER, LARGE / 4, 3, 1); /* the root */
+    expect_notice(CASE_GATHER, LARGE / 4, 3, 2);
+    expect_notice(CASE_SCATTER, LARGE / 4, 3, 1); /* the root */
+    expect_notice(CASE_SCATTER, LARGE / 4, 3, 0);
+    for (int kind = CASE_ALL_GATHER_V; kind <= CASE_SCATTER_V; kind++) {
+        expect_notice((enum case_kind)kind, LARGE / 8, 3, 2);
+    }
+}
+
 Test(killed_rank, is_named_by_all_in_an_exchange_of_messages)
 {
     expect_notice(CASE_SENDRECV, LARGE, 4, 2);
@@ -162,11 +180,18 @@ static void die_before_the_call(struct rank *rank)
     case_drop(run);
 }
 
+static bool may_be_done_without_the_victim(enum case_kind kind)
+{
+    return kind == CASE_BROADCAST || kind == CASE_REDUCE || kind == CASE_SENDRECV ||
+           kind == CASE_GATHER || kind == CASE_SCATTER || kind == CASE_GATHER_V ||
+           kind == CASE_SCATTER_V;
+}
+
 Test(killed_rank, is_named_by_those_who_wait_for_it)
 {
     for (int kind = 0; kind < CASE_KINDS; kind++) {
-        if (kind == CASE_BROADCAST || kind == CASE_REDUCE || kind == CASE_SENDRECV) {
-            continue; /* these may be done without the victim */
+        if (may_be_done_without_the_victim((enum case_kind)kind)) {
+            continue;
         }
         struct plan plan = {.c = {.kind = (enum case_kind)kind,
                                   .count = 1000,
@@ -174,8 +199,13 @@ Test(killed_rank, is_named_by_those_who_wait_for_it)
                                   .op = WHORL_MAX,
                                   .seed = 1},
                             .victim = 1};
-        ranks_run(&(struct ranks_job){
-            .nprocesses = 3, .run = die_before_the_call, .arg = &plan, .may_die = 2});
+        for (int i = 0; i < 2; i++) {
+            ranks_run(&(struct ranks_job){.nprocesses = 3,
+                                          .run = die_before_the_call,
+                                          .arg = &plan,
+                                          .env = i == 0 ? NULL : links_only,
+                                          .may_die = 2});
+        }
     }
 }
 

@@ -122,36 +122,39 @@ static void call_something_else(struct rank *rank)
     case_drop(run);
 }
 
-static void expect_mismatch(const struct odd *odd, int nprocesses, int nthreads)
+static void expect_mismatches(int nprocesses, int nthreads, const char *algo)
 {
-    static const char *const env[] = {"WHORL_TIMEOUT=10s", NULL};
-    cr_log_info("%s, %d processes of %d threads", odd->name, nprocesses, nthreads);
-    ranks_run(&(struct ranks_job){.nprocesses = nprocesses,
-                                  .nthreads = nthreads,
-                                  .run = call_something_else,
-                                  .arg = odd,
-                                  .env = env});
+    const char *const env[] = {"WHORL_TIMEOUT=10s", algo, NULL};
+    for (int i = 0; i < NODDS; i++) {
+        cr_log_info("%s, %d processes of %d threads", odds[i].name, nprocesses, nthreads);
+        ranks_run(&(struct ranks_job){.nprocesses = nprocesses,
+                                      .nthreads = nthreads,
+                                      .run = call_something_else,
+                                      .arg = &odds[i],
+                                      .env = env});
+    }
 }
 
 Test(mismatch, of_two_processes_is_told_to_both)
 {
-    for (int i = 0; i < NODDS; i++) {
-        expect_mismatch(&odds[i], 2, 1);
-    }
+    expect_mismatches(2, 1, NULL);
 }
 
 Test(mismatch, of_three_processes_is_told_to_all)
 {
-    for (int i = 0; i < NODDS; i++) {
-        expect_mismatch(&odds[i], 3, 1);
-    }
+    expect_mismatches(3, 1, NULL);
 }
 
 Test(mismatch, of_four_threads_is_told_to_all)
 {
-    for (int i = 0; i < NODDS; i++) {
-        expect_mismatch(&odds[i], 1, 4);
-    }
+    expect_mismatches(1, 4, NULL);
+}
+
+Test(mismatch, on_links_is_told_to_all)
+{
+    expect_mismatches(2, 1, "WHORL_ALGO=^arena");
+    expect_mismatches(3, 1, "WHORL_ALGO=^arena");
+    expect_mismatches(1, 4, "WHORL_ALGO=^arena");
 }
 
 /* One message of another size or type than the receiver expects. */

@@ -28,10 +28,10 @@ static void wait_for_one_who_never_calls(struct rank *rank)
     rank_meet(rank);
 }
 
-Test(timeout, of_an_operation_names_it_and_the_rank_that_it_waits_for)
+static void expect_timeouts(const char *algo, int nkinds)
 {
-    static const char *const env[] = {"WHORL_TIMEOUT=300ms", NULL};
-    for (int kind = 0; kind < CASE_KINDS; kind++) {
+    const char *const env[] = {"WHORL_TIMEOUT=300ms", algo, NULL};
+    for (int kind = 0; kind < nkinds; kind++) {
         if (kind == CASE_SENDRECV) {
             continue;
         }
@@ -44,6 +44,16 @@ Test(timeout, of_an_operation_names_it_and_the_rank_that_it_waits_for)
         ranks_run(&(struct ranks_job){
             .nthreads = 2, .run = wait_for_one_who_never_calls, .arg = &c, .env = env});
     }
+}
+
+Test(timeout, of_an_operation_names_it_and_the_rank_that_it_waits_for)
+{
+    expect_timeouts(NULL, CASE_KINDS);
+}
+
+Test(timeout, on_links_names_the_operation_and_the_rank_that_it_waits_for)
+{
+    expect_timeouts("WHORL_ALGO=^arena", CASE_KINDS);
 }
 
 static void wait_for_a_message(struct rank *rank)

@@ -20,17 +20,34 @@ enum case_kind {
     CASE_REDUCE,
     CASE_SENDRECV, /* a group: send to rank + root, receive from rank - root */
     CASE_BARRIER,
+    CASE_ALL_TO_ALL,
+    CASE_GATHER,
+    CASE_SCATTER,
+    CASE_ALL_GATHER_V,
+    CASE_REDUCE_SCATTER_V,
+    CASE_ALL_TO_ALL_V,
+    CASE_GATHER_V,
+    CASE_SCATTER_V,
     CASE_KINDS
+};
+
+/** Where a buffer is. It is each rank's own affair. */
+enum case_memory {
+    CASE_PRIVATE,
+    CASE_SYMMETRIC,  /* whorl_mem_alloc() */
+    CASE_REGISTERED, /* a memfd, and whorl_comm_register() */
+    CASE_MEMORIES
 };
 
 struct coll_case {
     enum case_kind kind;
-    size_t count;
+    size_t count; /* of blocks of different sizes: about their mean; they are at most twice that */
     whorl_dtype_t dtype;
     int op;   /* as in struct values; read where the collective reduces */
     int root; /* of CASE_SENDRECV: how far messages go */
     bool in_place;
-    unsigned send_offset, recv_offset; /* bytes of misalignment, less than 64 */
+    unsigned send_offset, recv_offset;         /* bytes of misalignment, less than 64 */
+    enum case_memory send_memory, recv_memory; /* in place: recv_memory */
     uint64_t seed;
 };
 
@@ -54,7 +71,7 @@ void case_print(const struct coll_case *c, char *text, size_t text_nbytes);
 const char *case_kind_str(enum case_kind kind);
 bool case_reduces(enum case_kind kind);
 
-/** Bytes of the longer of the two buffers. */
+/** Bytes of the longer of the two buffers, or more. */
 size_t case_buffer_nbytes(const struct coll_case *c, int nranks);
 
 #endif

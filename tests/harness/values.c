@@ -4,7 +4,10 @@
 #include "harness/ranks.h"
 #include "unit/numeric/reference.h"
 
+#include <assert.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 static uint64_t hash(const struct values *v, int rank, size_t index)
@@ -146,28 +149,84 @@ static void repeat(size_t elem_nbytes, size_t nelems_done, size_t nelems, unsign
     }
 }
 
-void values_input(const struct values *v, int rank, size_t first, size_t nelems, void *to)
+/* ---- one period of each, once --------------------------------------------------------------- */
+
+enum { RESULT_OF_ALL = -1, NTABLES = 512 };
+
+struct table {
+    struct values v;
+    int rank; /* or RESULT_OF_ALL */
+    unsigned char bytes[VALUES_PERIOD * VALUES_ELEM_NBYTES_MAX];
+};
+
+static pthread_mutex_t tables_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct table *tables[NTABLES]; /* each at a place that its contents decide; never freed */
+
+static uint64_t bits_of(const struct values *v, int rank, size_t index)
+{
+    if (rank != RESULT_OF_ALL) {
+        return input_bits(v, rank, index);
+    }
+    return ref_is_integer(v->dtype) ? integer_result(v, index) : float_result(v, index);
+}
+
+static bool is_table_of(const struct table *t, const struct values *v, int rank)
+{
+    return t->rank == rank && t->v.dtype == v->dtype && t->v.op == v->op &&
+           t->v.nranks == v->nranks && t->v.seed == v->seed;
+}
+
+/* The table of these values; tables_lock is held. */
+static const struct table *get_table(const struct values *v, int rank)
+{
+    uint64_t state = v->seed ^ (uint64_t)v->dtype << 32 ^ (uint64_t)v->op << 40 ^
+                     (uint64_t)v->nranks << 48 ^ (uint64_t)(rank + 1) << 56;
+    struct table **place = &tables[ranks_random(&state) % NTABLES];
+    if (*place != NULL && is_table_of(*place, v, rank)) {
+        return *place;
+    }
+    if (*place == NULL) {
+        *place = malloc(sizeof(**place));
+        assert(*place != NULL);
+    }
+    struct table *t = *place;
+    t->v = *v;
+    t->rank = rank;
+    for (size_t i = 0; i < VALUES_PERIOD; i++) {
+        ref_store(v->dtype, t->bytes + i * wh_dtype_nbytes(v->dtype), bits_of(v, rank, i));
+    }
+    return t;
+}
+
+static void fill(const struct values *v, int rank, size_t first, size_t nelems, unsigned char *to)
 {
     size_t elem_nbytes = wh_dtype_nbytes(v->dtype);
-    size_t nfresh = nelems < VALUES_PERIOD ? nelems : VALUES_PERIOD;
-    for (size_t i = 0; i < nfresh; i++) {
-        ref_store(v->dtype, (unsigned char *)to + i * elem_nbytes,
-                  input_bits(v, rank, (first + i) % VALUES_PERIOD));
+    if (nelems < VALUES_PERIOD / 4) {
+        for (size_t i = 0; i < nelems; i++) {
+            ref_store(v->dtype, to + i * elem_nbytes,
+                      bits_of(v, rank, (first + i) % VALUES_PERIOD));
+        }
+        return;
     }
+    size_t nfresh = nelems < VALUES_PERIOD ? nelems : VALUES_PERIOD;
+    size_t start = first % VALUES_PERIOD;
+    size_t nbefore = nfresh < VALUES_PERIOD - start ? nfresh : VALUES_PERIOD - start;
+    pthread_mutex_lock(&tables_lock);
+    const struct table *t = get_table(v, rank);
+    memcpy(to, t->bytes + start * elem_nbytes, nbefore * elem_nbytes);
+    memcpy(to + nbefore * elem_nbytes, t->bytes, (nfresh - nbefore) * elem_nbytes);
+    pthread_mutex_unlock(&tables_lock);
     repeat(elem_nbytes, nfresh, nelems, to);
+}
+
+void values_input(const struct values *v, int rank, size_t first, size_t nelems, void *to)
+{
+    fill(v, rank, first, nelems, to);
 }
 
 void values_result(const struct values *v, size_t first, size_t nelems, void *to)
 {
-    size_t elem_nbytes = wh_dtype_nbytes(v->dtype);
-    size_t nfresh = nelems < VALUES_PERIOD ? nelems : VALUES_PERIOD;
-    for (size_t i = 0; i < nfresh; i++) {
-        size_t index = (first + i) % VALUES_PERIOD;
-        uint64_t bits =
-            ref_is_integer(v->dtype) ? integer_result(v, index) : float_result(v, index);
-        ref_store(v->dtype, (unsigned char *)to + i * elem_nbytes, bits);
-    }
-    repeat(elem_nbytes, nfresh, nelems, to);
+    fill(v, RESULT_OF_ALL, first, nelems, to);
 }
 
 void values_scalar(const struct values *v, int rank, void *to)

@@ -15,6 +15,11 @@ struct desk {
     float a[64], b[64];
 };
 
+static void keep_lower(const void *in, void *inout, size_t count, whorl_dtype_t dtype, void *ctx)
+{
+    (void)in, (void)inout, (void)count, (void)dtype, (void)ctx;
+}
+
 static void expect_work(struct desk *d)
 {
     int32_t one = 1, sum = 0;
@@ -115,6 +120,104 @@ static void rooted_collectives_are_called_badly(struct desk *d)
     BAD("comm", whorl_barrier(NULL, NULL));
 }
 
+static void exchanges_are_called_badly(struct desk *d)
+{
+    whorl_comm_t comm = d->comm;
+    float *a = d->a, *b = d->b;
+    int me = d->rank->rank, n = d->rank->nranks;
+    whorl_dtype_t f32 = WHORL_FLOAT32, none = (whorl_dtype_t)99;
+    BAD("comm", whorl_all_to_all(a, b, 1, f32, NULL, NULL));
+    BAD("sendbuf", whorl_all_to_all(NULL, b, 1, f32, comm, NULL));
+    BAD("recvbuf", whorl_all_to_all(a, NULL, 1, f32, comm, NULL));
+    BAD("dtype", whorl_all_to_all(a, b, 1, none, comm, NULL));
+    BAD("no in place", whorl_all_to_all(a, a, 1, f32, comm, NULL));
+    BAD("overlap", whorl_all_to_all(a, a + 3, 2, f32, comm, NULL));
+    BAD("count", whorl_all_to_all(a, b, SIZE_MAX / 8, f32, comm, NULL));
+
+    BAD("comm", whorl_gather(a, b, 1, f32, 0, NULL, NULL));
+    BAD("root", whorl_gather(a, b, 1, f32, n, comm, NULL));
+    BAD("dtype", whorl_gather(a, b, 1, none, 0, comm, NULL));
+    BAD("sendbuf", whorl_gather(NULL, b, 1, f32, 0, comm, NULL));
+    BAD("recvbuf", whorl_gather(a, NULL, 1, f32, me, comm, NULL));
+    BAD("overlap", whorl_gather(a + (1 - me) * 2, a, 2, f32, me, comm, NULL));
+    BAD("count", whorl_gather(a, b, SIZE_MAX / 8, f32, 0, comm, NULL));
+
+    BAD("comm", whorl_scatter(a, b, 1, f32, 0, NULL, NULL));
+    BAD("root", whorl_scatter(a, b, 1, f32, -1, comm, NULL));
+    BAD("dtype", whorl_scatter(a, b, 1, none, 0, comm, NULL));
+    BAD("sendbuf", whorl_scatter(NULL, b, 1, f32, me, comm, NULL));
+    BAD("recvbuf", whorl_scatter(a, NULL, 1, f32, 0, comm, NULL));
+    BAD("overlap", whorl_scatter(a, a + (1 - me) * 2, 2, f32, me, comm, NULL));
+    BAD("count", whorl_scatter(a, b, SIZE_MAX / 8, f32, 0, comm, NULL));
+}
+
+static void uneven_collectives_are_called_badly(struct desk *d)
+{
+    static const size_t two[2] = {2, 2}, huge[2] = {2, SIZE_MAX}, late[2] = {SIZE_MAX, 2};
+    static const size_t same[2] = {0, 1};
+    whorl_comm_t comm = d->comm;
+    float *a = d->a, *b = d->b;
+    whorl_dtype_t f32 = WHORL_FLOAT32, none = (whorl_dtype_t)99;
+    BAD("comm", whorl_all_gather_v(a, 2, b, two, NULL, f32, NULL, NULL));
+    BAD("sendbuf", whorl_all_gather_v(NULL, 2, b, two, NULL, f32, comm, NULL));
+    BAD("recvbuf", whorl_all_gather_v(a, 2, NULL, two, NULL, f32, comm, NULL));
+    BAD("recvcounts is NULL", whorl_all_gather_v(a, 2, b, NULL, NULL, f32, comm, NULL));
+    BAD("recvcounts[1]", whorl_all_gather_v(a, 2, b, huge, NULL, f32, comm, NULL));
+    BAD("recvdispls[0]", whorl_all_gather_v(a, 2, b, two, late, f32, comm, NULL));
+    BAD("blocks 0 and 1", whorl_all_gather_v(a, 2, b, two, same, f32, comm, NULL));
+    BAD("sendcount is 1", whorl_all_gather_v(a, 1, b, two, NULL, f32, comm, NULL));
+    BAD("dtype", whorl_all_gather_v(a, 2, b, two, NULL, none, comm, NULL));
+    BAD("overlap", whorl_all_gather_v(a + 1, 2, a, two, NULL, f32, comm, NULL));
+
+    BAD("comm", whorl_reduce_scatter_v(a, two, NULL, b, 2, f32, WHORL_SUM, NULL, NULL));
+    BAD("op", whorl_reduce_scatter_v(a, two, NULL, b, 2, f32, 9, comm, NULL));
+    BAD("sendbuf", whorl_reduce_scatter_v(NULL, two, NULL, b, 2, f32, WHORL_SUM, comm, NULL));
+    BAD("recvbuf", whorl_reduce_scatter_v(a, two, NULL, NULL, 2, f32, WHORL_SUM, comm, NULL));
+    BAD("sendcounts is NULL",
+        whorl_reduce_scatter_v(a, NULL, NULL, b, 2, f32, WHORL_SUM, comm, NULL));
+    BAD("sendcounts[1]", whorl_reduce_scatter_v(a, huge, NULL, b, 2, f32, WHORL_SUM, comm, NULL));
+    BAD("senddispls[0]", whorl_reduce_scatter_v(a, two, late, b, 2, f32, WHORL_SUM, comm, NULL));
+    BAD("recvcount is 3", whorl_reduce_scatter_v(a, two, NULL, b, 3, f32, WHORL_SUM, comm, NULL));
+    BAD("overlap", whorl_reduce_scatter_v(a, two, NULL, a + 1, 2, f32, WHORL_SUM, comm, NULL));
+
+    BAD("comm", whorl_all_to_all_v(a, two, NULL, b, two, NULL, f32, NULL, NULL));
+    BAD("sendbuf", whorl_all_to_all_v(NULL, two, NULL, b, two, NULL, f32, comm, NULL));
+    BAD("recvbuf", whorl_all_to_all_v(a, two, NULL, NULL, two, NULL, f32, comm, NULL));
+    BAD("sendcounts", whorl_all_to_all_v(a, NULL, NULL, b, two, NULL, f32, comm, NULL));
+    BAD("recvcounts", whorl_all_to_all_v(a, two, NULL, b, NULL, NULL, f32, comm, NULL));
+    BAD("senddispls[0]", whorl_all_to_all_v(a, two, late, b, two, NULL, f32, comm, NULL));
+    BAD("blocks 0 and 1", whorl_all_to_all_v(a, two, NULL, b, two, same, f32, comm, NULL));
+    BAD("no in place", whorl_all_to_all_v(a, two, NULL, a, two, NULL, f32, comm, NULL));
+}
+
+static void uneven_rooted_collectives_are_called_badly(struct desk *d)
+{
+    static const size_t two[2] = {2, 2}, huge[2] = {2, SIZE_MAX}, same[2] = {0, 1};
+    whorl_comm_t comm = d->comm;
+    float *a = d->a, *b = d->b;
+    int me = d->rank->rank, n = d->rank->nranks;
+    whorl_dtype_t f32 = WHORL_FLOAT32;
+    BAD("comm", whorl_gather_v(a, 2, b, two, NULL, f32, 0, NULL, NULL));
+    BAD("root", whorl_gather_v(a, 2, b, two, NULL, f32, n, comm, NULL));
+    BAD("sendbuf", whorl_gather_v(NULL, 2, b, two, NULL, f32, 0, comm, NULL));
+    BAD("sendcount", whorl_gather_v(a, SIZE_MAX, b, two, NULL, f32, 0, comm, NULL));
+    BAD("recvbuf", whorl_gather_v(a, 2, NULL, two, NULL, f32, me, comm, NULL));
+    BAD("recvcounts is NULL", whorl_gather_v(a, 2, b, NULL, NULL, f32, me, comm, NULL));
+    BAD("recvcounts[1]", whorl_gather_v(a, 2, b, huge, NULL, f32, me, comm, NULL));
+    BAD("blocks 0 and 1", whorl_gather_v(a, 2, b, two, same, f32, me, comm, NULL));
+    BAD("sendcount is 5", whorl_gather_v(a, 5, b, two, NULL, f32, me, comm, NULL));
+    BAD("overlap", whorl_gather_v(a + (1 - me) * 2, 2, a, two, NULL, f32, me, comm, NULL));
+
+    BAD("comm", whorl_scatter_v(a, two, NULL, b, 2, f32, 0, NULL, NULL));
+    BAD("root", whorl_scatter_v(a, two, NULL, b, 2, f32, -1, comm, NULL));
+    BAD("sendbuf", whorl_scatter_v(NULL, two, NULL, b, 2, f32, me, comm, NULL));
+    BAD("sendcounts is NULL", whorl_scatter_v(a, NULL, NULL, b, 2, f32, me, comm, NULL));
+    BAD("sendcounts[1]", whorl_scatter_v(a, huge, NULL, b, 2, f32, me, comm, NULL));
+    BAD("recvbuf", whorl_scatter_v(a, two, NULL, NULL, 2, f32, 0, comm, NULL));
+    BAD("recvcount is 5", whorl_scatter_v(a, two, NULL, b, 5, f32, me, comm, NULL));
+    BAD("overlap", whorl_scatter_v(a, two, NULL, a + (1 - me) * 2, 2, f32, me, comm, NULL));
+}
+
 static void communicators_are_called_badly(struct desk *d)
 {
     whorl_comm_t comm = d->comm, out = NULL;
@@ -160,6 +263,9 @@ static void communicators_are_called_badly(struct desk *d)
     BAD("dtype", whorl_redop_create_premul_sum(&factor, (whorl_dtype_t)40, comm, &op));
     BAD("comm", whorl_redop_create_premul_sum(&factor, WHORL_FLOAT32, NULL, &op));
     BAD("op_out", whorl_redop_create_premul_sum(&factor, WHORL_FLOAT32, comm, NULL));
+    BAD("fn", whorl_redop_create_user(NULL, d, comm, &op));
+    BAD("comm", whorl_redop_create_user(keep_lower, d, NULL, &op));
+    BAD("op_out", whorl_redop_create_user(keep_lower, d, comm, NULL));
     BAD("op", whorl_redop_destroy(WHORL_SUM, comm));
     BAD("op", whorl_redop_destroy(-5, comm));
     BAD("comm", whorl_redop_destroy(d->float_op, NULL));
@@ -179,6 +285,9 @@ static void call_collectives_badly(struct rank *rank)
     sit_down(rank, &d);
     collectives_are_called_badly(&d);
     rooted_collectives_are_called_badly(&d);
+    exchanges_are_called_badly(&d);
+    uneven_collectives_are_called_badly(&d);
+    uneven_rooted_collectives_are_called_badly(&d);
 }
 
 Test(arguments, of_collectives_are_refused_by_name)
@@ -246,6 +355,17 @@ static void move_nothing(struct rank *rank)
     RANK_OK(rank, whorl_reduce_scatter(NULL, NULL, 0, WHORL_FLOAT32, WHORL_SUM, comm, NULL));
     RANK_OK(rank, whorl_broadcast(NULL, NULL, 0, WHORL_FLOAT32, 0, comm, NULL));
     RANK_OK(rank, whorl_reduce(NULL, NULL, 0, WHORL_FLOAT32, WHORL_SUM, 0, comm, NULL));
+    static const size_t zeros[2];
+    RANK_OK(rank, whorl_all_to_all(NULL, NULL, 0, WHORL_FLOAT32, comm, NULL));
+    RANK_OK(rank, whorl_gather(NULL, NULL, 0, WHORL_FLOAT32, 1, comm, NULL));
+    RANK_OK(rank, whorl_scatter(NULL, NULL, 0, WHORL_FLOAT32, 1, comm, NULL));
+    RANK_OK(rank, whorl_all_gather_v(NULL, 0, NULL, zeros, NULL, WHORL_FLOAT32, comm, NULL));
+    RANK_OK(rank, whorl_reduce_scatter_v(NULL, zeros, NULL, NULL, 0, WHORL_FLOAT32, WHORL_SUM, comm,
+                                         NULL));
+    RANK_OK(rank,
+            whorl_all_to_all_v(NULL, zeros, NULL, NULL, zeros, NULL, WHORL_FLOAT32, comm, NULL));
+    RANK_OK(rank, whorl_gather_v(NULL, 0, NULL, zeros, NULL, WHORL_FLOAT32, 0, comm, NULL));
+    RANK_OK(rank, whorl_scatter_v(NULL, zeros, NULL, NULL, 0, WHORL_FLOAT32, 0, comm, NULL));
     int peer = 1 - rank->rank;
     RANK_OK(rank, whorl_group_start());
     RANK_OK(rank, whorl_send(NULL, 0, WHORL_FLOAT32, peer, comm, NULL));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every collective, with every algorithm, for 1 to 17 ranks, against an independent reference.
+ * Every collective, with every algorithm and in the arena, for 1 to 17 ranks, against an independent reference.
  *
  * The full product of kinds, algorithms, ranks, sizes, datatypes, reductions, placements and
  * alignments is far too large. Each (algorithm, rank count) is one job with its own slots and its
@@ -30,6 +30,7 @@ static const char *const algo_settings[] = {
     "Reduce:knomial",
     "WHORL_ALGO=AllReduce:twoshot;AllGather:ring;ReduceScatter:circulant;Broadcast:knomial;"
     "Reduce:chain",
+    "WHORL_ALGO=^arena",
     "WHORL_ALGO=",
 };
 enum { NALGO_SETTINGS = sizeof(algo_settings) / sizeof(algo_settings[0]) };

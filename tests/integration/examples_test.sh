@@ -23,3 +23,4 @@ unset MASTER_PORT WORLD_SIZE
 
 expect "$("$bin/02_threads" 2>&1)" "rank 3 has 0 1 2 3"
 expect "$("$bin/03_streams" 2>&1)" "the last sum is 1048576 on rank 0 and 1048576 on rank 1"
+expect "$("$bin/04_all_to_all_v" 2>&1)" "rank 1 has 0 0 1 1 1 2 2 2 2"

@@ -26,6 +26,15 @@ expect_wrong 1 broadcast_perf -b 256 -e 256 -n 1 -P 2
 expect_wrong 1 reduce_perf -b 256 -e 256 -n 1 -P 2 -r 1
 expect_wrong 1 sendrecv_perf -b 256 -e 256 -n 1 -P 2
 expect_wrong 1 all_reduce_perf -b 256 -e 256 -n 1 -t 2
+for n in 2 3 4; do
+    expect_wrong 12 alltoall_perf -b 256 -e 256 -n 1 -P $n -d all
+    expect_wrong 12 alltoallv_perf -b 256 -e 256 -n 1 -P $n -d all
+    expect_wrong $n gather_perf -b 256 -e 256 -n 1 -P $n -r all
+    expect_wrong $n scatter_perf -b 256 -e 256 -n 1 -P $n -r all
+    expect_wrong 1 barrier_perf -n 1 -P $n
+done
+expect_wrong 12 hypercube_perf -b 256 -e 256 -n 1 -P 4 -d all
+expect_wrong 1 hypercube_perf -b 256 -e 256 -n 1 -P 2 -R 2
 expect_wrong 1 all_reduce_perf -b 256 -e 256 -n 1 -g 2
 
 # The same runs are right when nothing is changed, so it is the bit that was seen.

@@ -96,6 +96,18 @@ def check_nccl_tests(folder):
         half = json.load(file)["results"][0]["in_place"]
     check(half["nwrong"] is None, "sendrecv in place is not null")
 
+    path = os.path.join(folder, "none.json")
+    run("alltoall_perf", "-b", "64", "-e", "64", "-P", "2", "-R", "2", "-J", path)
+    with open(path, encoding="utf-8") as file:
+        report = json.load(file)
+    row = report["results"][0]
+    check(report["config"]["local_register"] == 2, "local_register")
+    check(row["in_place"] == {"time": 0, "alg_bw": 0, "bus_bw": 0, "nwrong": None},
+          f"alltoall, which has no in place, in place: {row['in_place']}")
+    mean = report["average_bus_bandwidth"]["bandwidth"]
+    check(math.isclose(mean, row["out_of_place"]["bus_bw"], rel_tol=1e-6),
+          "what was not run counts for the mean bandwidth")
+
 
 def check_benchmark(report, where, cycles):
     check_fields(report["context"], {
@@ -129,6 +141,9 @@ def check_google_benchmark(folder):
     arguments = ("-b", "64", "-e", "128", "-f", "2", "-n", "6", "-m", "2", "-P", "2")
     text = run("all_reduce_perf", *arguments, "-N", "2", "--benchmark_format=json")
     check_benchmark(json.loads(text), "standard output", 2)
+    text = run("alltoall_perf", "-b", "64", "-e", "64", "-P", "2", "--benchmark_format=json")
+    names = [benchmark["name"] for benchmark in json.loads(text)["benchmarks"]]
+    check(names == ["alltoall/float/none/64/oop"], f"names of alltoall are {names}")
     table = run("all_reduce_perf", *arguments, "--benchmark_out=" + path)
     check("# Avg bus bandwidth" in table, "--benchmark_out takes the table away")
     with open(path, encoding="utf-8") as file:

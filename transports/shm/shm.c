@@ -41,6 +41,7 @@ enum {
     AT_VERSION = 8,
     AT_NCHANNELS = 12,
     AT_NSLOTS = 16,
+    AT_REGION_UNITS = 20, /* region_nbytes / WH_REGION_ALIGN_NBYTES */
     AT_SLOT_NBYTES = 24,
     AT_TOKEN = 32,
     AT_NONCE = 64,
@@ -58,6 +59,7 @@ static whorl_result_t layout_init(const struct wh_wire_env *env, uint32_t nlocal
                                   struct shm_layout *layout)
 {
     assert(env->nslots > 0 && env->nchannels > 0);
+    assert(env->region_nbytes % WH_REGION_ALIGN_NBYTES == 0);
     assert(env->slot_nbytes % 64 == 0 && env->slot_nbytes <= SIZE_MAX / 2 / env->nslots);
 
     *layout = (struct shm_layout){.nlocal = nlocal,
@@ -74,12 +76,17 @@ static whorl_result_t layout_init(const struct wh_wire_env *env, uint32_t nlocal
     uint64_t total;
     if (__builtin_mul_overflow(nwindows, env->nchannels, &nwindows) ||
         __builtin_mul_overflow(nwindows, layout->window_nbytes, &total) ||
-        __builtin_add_overflow(total, layout->control_nbytes, &total) || total > INT64_MAX) {
+        __builtin_add_overflow(total, layout->control_nbytes + WH_REGION_ALIGN_NBYTES, &total) ||
+        __builtin_add_overflow(total, (uint64_t)nlocal * env->region_nbytes, &total) ||
+        total > INT64_MAX) {
         return wh_fail(WHORL_E_UNSUPPORTED, WH_SUBSYS_SHM,
                        "shm: windows of %zu bytes for %u ranks and %u channels need more than 2^63 "
                        "bytes; lower WHORL_BUFFSIZE",
                        layout->window_nbytes, nlocal, env->nchannels);
     }
+    layout->region_nbytes = env->region_nbytes;
+    layout->region_offset =
+        (total - (uint64_t)nlocal * env->region_nbytes) & ~(uint64_t)(WH_REGION_ALIGN_NBYTES - 1);
     layout->total_nbytes = total;
     return WHORL_OK;
 }
@@ -145,6 +152,7 @@ static whorl_result_t create_segment(struct shm_wire *wire)
     header->nchannels = layout->nchannels;
     header->nslots = layout->nslots;
     header->slot_nbytes = layout->slot_nbytes;
+    header->region_nbytes = layout->region_nbytes;
     memcpy(header->nonce, wire->nonce, sizeof(header->nonce));
     wh_log(WH_LOG_INFO, WH_SUBSYS_SHM,
            "shm: segment for %u ranks, %u channels, %u slots of %zu bytes; %" PRIu64
@@ -159,6 +167,7 @@ static void shm_close(struct wh_transport_wire *base)
     struct shm_wire *wire = (struct shm_wire *)base;
 
     wh_shmem_offer_close(wire->offer);
+    shm_region_close(wire);
     wh_shmem_unmap(wire->control, wire->layout.control_nbytes);
     if (wire->sock >= 0) {
         close(wire->sock);
@@ -214,6 +223,8 @@ static void shm_address(struct wh_transport_wire *base, uint8_t address[WH_ADDRE
     wh_put_le32(address + AT_VERSION, SHM_VERSION);
     wh_put_le32(address + AT_NCHANNELS, wire->layout.nchannels);
     wh_put_le32(address + AT_NSLOTS, wire->layout.nslots);
+    wh_put_le32(address + AT_REGION_UNITS,
+                (uint32_t)(wire->layout.region_nbytes / WH_REGION_ALIGN_NBYTES));
     wh_put_le64(address + AT_SLOT_NBYTES, wire->layout.slot_nbytes);
     memcpy(address + AT_TOKEN, wire->token, sizeof(wire->token));
     memcpy(address + AT_NONCE, wire->nonce, sizeof(wire->nonce));
@@ -235,7 +246,7 @@ static const char *address_fault(const uint8_t *leader, const uint8_t *other)
         return "it does not use shared memory";
     }
     if (memcmp(leader + AT_VERSION, other + AT_VERSION, AT_TOKEN - AT_VERSION) != 0) {
-        return "versions, channels, WHORL_BUFFSIZE or WHORL_SLOTS differ on its host";
+        return "versions, channels, WHORL_BUFFSIZE, WHORL_SLOTS or WHORL_CHUNK differ on its host";
     }
     return NULL;
 }
@@ -262,6 +273,11 @@ static bool member_settle(struct shm_control *control, uint32_t local, uint32_t 
 static uint32_t member_state(const struct shm_wire *wire, uint32_t local)
 {
     return atomic_load_explicit(&wire->control->members[local].state, memory_order_acquire);
+}
+
+bool shm_is_attached(const struct shm_wire *wire, uint32_t local)
+{
+    return member_state(wire, local) == SHM_ATTACHED;
 }
 
 /* Leader: the first call of connect(). */
@@ -310,6 +326,7 @@ static bool is_promised(const struct shm_wire *wire)
     return header->magic == shm_magic && header->version == SHM_VERSION &&
            header->nlocal == layout->nlocal && header->nchannels == layout->nchannels &&
            header->nslots == layout->nslots && header->slot_nbytes == layout->slot_nbytes &&
+           header->region_nbytes == layout->region_nbytes &&
            memcmp(header->nonce, wire->nonce, sizeof(wire->nonce)) == 0;
 }
 
@@ -398,7 +415,7 @@ static bool shm_reaches(struct wh_transport_wire *base, uint32_t peer, const cha
         *why_out = wire->why_none;
         return false;
     }
-    if (member_state(wire, wire->local_of[peer]) != SHM_ATTACHED) {
+    if (!shm_is_attached(wire, wire->local_of[peer])) {
         *why_out = "it could not attach to the shared memory of its host";
         return false;
     }
@@ -439,4 +456,5 @@ const struct whorl_transport_ops whorl_transport_shm = {
     .release = shm_release,
     .bell = shm_bell,
     .memory_nbytes = shm_memory_nbytes,
+    .region = shm_region,
 };

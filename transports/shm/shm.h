@@ -7,9 +7,10 @@
  *     header                            which segment this is, and its geometry
  *     nlocal members, one per rank      doorbell, attached or not
  *     nlocal * nlocal * nchannels       windows, one per sender, receiver and channel
+ *     nlocal regions, one per rank      for whoever asks for memory that all have; see region()
  *
  * Header and members ("control") are mapped by every rank, a window by its sender and its receiver
- * when they open their ends. A window is
+ * when they open their ends, the regions by all or by nobody. A window is
  *
  *     released          how many messages the receiver has given back; written by it only
  *     nslots slots      line of seq, nbytes and head; data behind it; written by the sender only
@@ -31,7 +32,7 @@
 #include <stdatomic.h>
 
 enum {
-    SHM_VERSION = 1,
+    SHM_VERSION = 2,
     SHM_PAGE_NBYTES = 65536, /* no machine that we run on has larger pages */
     SHM_NONCE_NBYTES = 16,
 };
@@ -43,6 +44,8 @@ struct shm_layout {
     size_t slot_stride; /* from slot to slot */
     size_t control_nbytes;
     size_t window_nbytes;
+    size_t region_nbytes;
+    uint64_t region_offset; /* of the first one */
     uint64_t total_nbytes;
 };
 
@@ -50,7 +53,7 @@ struct shm_header {
     uint64_t magic;
     uint32_t version;
     uint32_t nlocal, nchannels, nslots;
-    uint64_t slot_nbytes;
+    uint64_t slot_nbytes, region_nbytes;
     uint8_t nonce[SHM_NONCE_NBYTES]; /* the one in the leader's address */
 } WH_LINE_ALIGNED;
 
@@ -106,7 +109,13 @@ struct shm_wire {
     struct shm_control *control;
 
     uint64_t send_nbytes; /* windows opened for sending */
+
+    void *region; /* all regions; NULL: not mapped */
+    struct wh_doorbell **bells;
 };
+
+/* Is this member known to have the segment? After connect. */
+bool shm_is_attached(const struct shm_wire *wire, uint32_t local);
 
 /* The functions of shm_link.c, for the table in shm.c. */
 whorl_result_t shm_link_open(struct wh_transport_wire *base, uint32_t peer, uint32_t channel,
@@ -116,6 +125,10 @@ whorl_result_t shm_acquire(struct wh_link *base, struct wh_slot *slot_out);
 whorl_result_t shm_post(struct wh_link *base, size_t nbytes);
 whorl_result_t shm_poll(struct wh_link *base, struct wh_slot *slot_out);
 void shm_release(struct wh_link *base);
+
+/* shm_region.c */
+whorl_result_t shm_region(struct wh_transport_wire *base, struct wh_region *region_out);
+void shm_region_close(struct shm_wire *wire);
 
 extern const struct whorl_transport_ops whorl_transport_shm;
 

@@ -145,46 +145,55 @@ static void move_bytes(uint8_t *to, const uint8_t *from, size_t nbytes)
     }
 }
 
-static wh_reduce_fn kernel_of(const struct wh_plan *plan)
+static wh_combine_fn kernel_of(const struct wh_plan *plan)
 {
     static const uint8_t kernel[] = {
         [WHORL_SUM] = WH_KERNEL_SUM, [WHORL_PROD] = WH_KERNEL_PROD,
         [WHORL_MAX] = WH_KERNEL_MAX, [WHORL_MIN] = WH_KERNEL_MIN,
         [WHORL_AVG] = WH_KERNEL_SUM, [WH_REDOP_PREMUL_SUM] = WH_KERNEL_SUM,
     };
-    return plan->kernels->reduce[plan->op.dtype][kernel[plan->op.redop]];
+    return plan->kernels->combine[plan->op.dtype][kernel[plan->op.redop]];
 }
 
 /* What one step does with one chunk. */
 static void do_piece(struct wh_plan *plan, uint32_t flags, const struct piece *p)
 {
-    size_t nbytes = p->nelems * plan->elem_nbytes;
-    /* Where a computed value goes first; a second destination gets a copy. */
-    uint8_t *first = (flags & WH_STORE) ? p->store : p->out;
+    void *dsts[2];
+    size_t ndsts = 0;
+    if (flags & WH_STORE) {
+        dsts[ndsts++] = p->store;
+    }
+    if (flags & WH_SEND) {
+        dsts[ndsts++] = p->out;
+    }
     const uint8_t *local = p->local;
     bool premul = p->local_is_input && plan->op.redop == WH_REDOP_PREMUL_SUM;
     if (premul && (flags & (WH_RECV | WH_REDUCE)) != WH_RECV) {
-        uint8_t *scaled = (flags & WH_REDUCE) ? plan->bounce : first;
+        uint8_t *scaled = (flags & WH_REDUCE) ? plan->bounce : dsts[0];
         plan->kernels->scale[plan->op.dtype](scaled, local, plan->op.premul_scalar, p->nelems);
         local = scaled;
     }
 
-    const uint8_t *value;
+    const void *srcs[2] = {(flags & WH_RECV) ? p->in : local};
+    bool divide = (flags & WH_FINISH) && plan->op.redop == WHORL_AVG;
+    struct wh_combine c = {
+        .dsts = dsts,
+        .ndsts = ndsts,
+        .srcs = srcs,
+        .nsrcs = 1,
+        .nelems = p->nelems,
+        .divisor = divide ? plan->sched->nranks : 1,
+    };
     if (flags & WH_REDUCE) {
-        kernel_of(plan)(first, (flags & WH_RECV) ? p->in : p->store, local, p->nelems);
-        value = first;
-    } else {
-        value = (flags & WH_RECV) ? p->in : local;
+        srcs[0] = (flags & WH_RECV) ? p->in : p->store;
+        srcs[c.nsrcs++] = local;
     }
-    if ((flags & WH_FINISH) && plan->op.redop == WHORL_AVG && plan->sched->nranks > 1) {
-        plan->kernels->divide[plan->op.dtype](first, value, plan->sched->nranks, p->nelems);
-        value = first;
+    if (c.nsrcs > 1 || c.divisor > 1) {
+        kernel_of(plan)(&c);
+        return;
     }
-    if (flags & WH_STORE) {
-        move_bytes(p->store, value, nbytes);
-    }
-    if (flags & WH_SEND) {
-        move_bytes(p->out, value, nbytes);
+    for (size_t i = 0; i < ndsts; i++) {
+        move_bytes(dsts[i], srcs[0], p->nelems * plan->elem_nbytes);
     }
 }
 

@@ -14,23 +14,11 @@
 #ifndef WH_EXECUTOR_CPU_RUN_H
 #define WH_EXECUTOR_CPU_RUN_H
 
+#include "executor/op.h"
 #include "executor/signature.h"
 #include "numeric/reduce.h"
 #include "schedule/sched.h"
 #include "wire/wire.h"
-
-enum { WH_ELEM_NBYTES_MAX = 8 };
-
-/** One call, as plain values. */
-struct wh_op {
-    const void *input; /* NULL where the rank has none */
-    void *output;      /* NULL where the rank has none */
-    size_t count;      /* elements of the vector; of one block for all_gather and reduce_scatter */
-    whorl_dtype_t dtype;
-    uint8_t redop;                             /* as in wh_signature */
-    uint8_t premul_scalar[WH_ELEM_NBYTES_MAX]; /* one element, with WH_REDOP_PREMUL_SUM */
-    uint64_t seq;
-};
 
 /** Where one lane is. */
 struct wh_lane_cursor {

@@ -7,14 +7,48 @@
 #include <limits.h>
 #include <string.h>
 
+static void fold(const void *in, void *inout, size_t count, whorl_dtype_t dtype, void *ctx)
+{
+    (void)in, (void)inout, (void)count, (void)dtype, (void)ctx;
+}
+
 /* Rank 1 of 4, as far as the rules look at it. */
 static struct whorl_comm four = {
     .rank = 1,
     .nranks = 4,
     .redops[2] = {.used = true, .dtype = WHORL_FLOAT32, .scalar = {1, 2, 3, 4}},
+    .redops[5] = {.used = true, .user = {fold, &four}},
 };
 
 static int32_t buf[64];
+static const size_t fours[] = {4, 4, 4, 4}, places[] = {12, 8, 4, 0};
+static const struct wh_coll_blocks sends_fours = {fours, places, NULL, NULL};
+static const struct wh_coll_blocks receives_fours = {NULL, NULL, fours, places};
+static const struct wh_coll_blocks exchanges_fours = {fours, places, fours, places};
+
+static bool sends_a_block_each(enum wh_coll coll)
+{
+    return coll == WH_COLL_REDUCE_SCATTER || coll == WH_COLL_REDUCE_SCATTER_V ||
+           coll == WH_COLL_SCATTER || coll == WH_COLL_SCATTER_V || coll == WH_COLL_ALL_TO_ALL ||
+           coll == WH_COLL_ALL_TO_ALL_V;
+}
+
+static bool receives_a_block_each(enum wh_coll coll)
+{
+    return coll == WH_COLL_ALL_GATHER || coll == WH_COLL_ALL_GATHER_V || coll == WH_COLL_GATHER ||
+           coll == WH_COLL_GATHER_V || coll == WH_COLL_ALL_TO_ALL || coll == WH_COLL_ALL_TO_ALL_V;
+}
+
+static const struct wh_coll_blocks *good_blocks(enum wh_coll coll)
+{
+    if (!wh_coll_is_v(coll)) {
+        return NULL;
+    }
+    if (!receives_a_block_each(coll)) {
+        return &sends_fours;
+    }
+    return sends_a_block_each(coll) ? &exchanges_fours : &receives_fours;
+}
 
 static struct wh_coll_args good(enum wh_coll coll)
 {
@@ -22,7 +56,8 @@ static struct wh_coll_args good(enum wh_coll coll)
                                  .coll = coll,
                                  .sendbuf = buf,
                                  .recvbuf = buf + 32,
-                                 .count = 4,
+                                 .count = coll == WH_COLL_ALL_TO_ALL_V ? 0 : 4,
+                                 .blocks = good_blocks(coll),
                                  .dtype = WHORL_INT32,
                                  .redop = WHORL_SUM,
                                  .root = 2,
@@ -53,13 +88,12 @@ Test(argcheck, good_arguments_become_a_call)
         struct wh_coll_args args = good((enum wh_coll)coll);
         args.stream = stream;
         struct wh_call call = check(&args);
-        bool rooted =
-            coll == WH_COLL_BROADCAST || coll == WH_COLL_REDUCE || wh_coll_is_p2p(args.coll);
         cr_expect_eq(call.comm, &four);
         cr_expect_eq(call.coll, args.coll);
         cr_expect_eq(call.stream, stream);
-        cr_expect_eq(call.root, rooted ? 2 : 0);
-        cr_expect_eq(call.op.count, 4);
+        cr_expect_eq(call.root, wh_coll_has_root(args.coll) ? 2 : 0);
+        cr_expect_eq(call.op.count, coll == WH_COLL_ALL_TO_ALL_V ? 0 : 4);
+        cr_expect_null(call.counts_copy);
         cr_expect_eq(call.op.dtype, WHORL_INT32);
         cr_expect_eq(call.op.redop, wh_coll_reduces(args.coll) ? WHORL_SUM : WH_REDOP_NONE);
     }
@@ -83,6 +117,29 @@ Test(argcheck, buffers_that_a_rank_does_not_use_are_dropped)
     call = check(&args);
     cr_expect_eq(call.op.output, buf + 32);
 
+    args = good(WH_COLL_GATHER_V);
+    call = check(&args);
+    cr_expect_eq(call.op.input, buf);
+    cr_expect_null(call.op.output);
+    cr_expect_null(call.op.recv_counts);
+    cr_expect_null(call.op.recv_displs);
+    args.root = 1;
+    call = check(&args);
+    cr_expect_eq(call.op.output, buf + 32);
+    cr_expect_eq(call.op.recv_counts, fours);
+    cr_expect_eq(call.op.recv_displs, places);
+
+    args = good(WH_COLL_SCATTER_V);
+    call = check(&args);
+    cr_expect_null(call.op.input);
+    cr_expect_null(call.op.send_counts);
+    cr_expect_eq(call.op.output, buf + 32);
+    args.root = 1;
+    call = check(&args);
+    cr_expect_eq(call.op.input, buf);
+    cr_expect_eq(call.op.send_counts, fours);
+    cr_expect_eq(call.op.send_displs, places);
+
     args = good(WH_COLL_SEND);
     call = check(&args);
     cr_expect_null(call.op.output);
@@ -103,6 +160,12 @@ Test(argcheck, null_buffers_are_refused_where_they_are_used)
         {WH_COLL_BROADCAST, 1, true, true},      {WH_COLL_REDUCE, 0, true, false},
         {WH_COLL_REDUCE, 1, true, true},         {WH_COLL_SEND, 0, true, false},
         {WH_COLL_RECV, 0, false, true},          {WH_COLL_BARRIER, 0, false, false},
+        {WH_COLL_ALL_TO_ALL, 0, true, true},     {WH_COLL_GATHER, 0, true, false},
+        {WH_COLL_GATHER, 1, true, true},         {WH_COLL_SCATTER, 0, false, true},
+        {WH_COLL_SCATTER, 1, true, true},        {WH_COLL_ALL_GATHER_V, 0, true, true},
+        {WH_COLL_ALL_TO_ALL_V, 0, true, true},   {WH_COLL_REDUCE_SCATTER_V, 0, true, true},
+        {WH_COLL_GATHER_V, 0, true, false},      {WH_COLL_GATHER_V, 1, true, true},
+        {WH_COLL_SCATTER_V, 0, false, true},     {WH_COLL_SCATTER_V, 1, true, true},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct wh_coll_args args = good(rows[i].coll);
@@ -120,8 +183,11 @@ Test(argcheck, null_buffers_are_refused_where_they_are_used)
         } else {
             check(&args);
         }
+        static const size_t zeros[4];
+        static const struct wh_coll_blocks empty = {zeros, NULL, zeros, NULL};
         args.sendbuf = NULL;
         args.count = 0;
+        args.blocks = &empty;
         check(&args);
     }
 }
@@ -152,7 +218,7 @@ Test(argcheck, roots_and_peers_outside_are_refused)
             args.root = outside[i];
             if (wh_coll_is_p2p(args.coll)) {
                 expect_refused(&args, "whorl_test: peer is ");
-            } else if (coll == WH_COLL_BROADCAST || coll == WH_COLL_REDUCE) {
+            } else if (wh_coll_has_root(args.coll)) {
                 expect_refused(&args, "it must be 0 to 3");
             } else {
                 check(&args);
@@ -163,7 +229,8 @@ Test(argcheck, roots_and_peers_outside_are_refused)
 
 Test(argcheck, reductions_are_predefined_or_handles_that_exist)
 {
-    static const int none[] = {-1, WHORL_REDOP_COUNT, 15, 16, 17, 19, 79, 80, INT_MAX, INT_MIN};
+    static const int none[] = {-1,  WHORL_REDOP_COUNT, 15,     16, 17, 19, 21, 79, 80, 82, 143,
+                               144, INT_MAX,           INT_MIN};
     for (size_t i = 0; i < ARRAY_LEN(none); i++) {
         struct wh_coll_args args = good(WH_COLL_ALL_REDUCE);
         args.redop = none[i];
@@ -190,13 +257,31 @@ Test(argcheck, a_handle_brings_its_scalar_and_wants_its_type)
     cr_expect_eq(call.op.premul_scalar[3], 4);
 }
 
+Test(argcheck, a_function_of_the_users_takes_every_type)
+{
+    for (int dtype = 0; dtype < WHORL_DTYPE_COUNT; dtype++) {
+        struct wh_coll_args args = good(WH_COLL_REDUCE_SCATTER_V);
+        args.redop = WH_REDOP_FIRST_USER + 5;
+        args.dtype = (whorl_dtype_t)dtype;
+        args.sendbuf = NULL;
+        static const size_t zeros[4];
+        args.blocks = &(struct wh_coll_blocks){.sendcounts = zeros};
+        args.count = 0;
+        struct wh_call call = check(&args);
+        cr_expect_eq(call.op.redop, WH_REDOP_USER);
+        cr_expect_eq(call.op.user.fn, fold);
+        cr_expect_eq(call.op.user.ctx, &four);
+    }
+}
+
 Test(argcheck, counts_that_no_memory_holds_are_refused)
 {
     for (int coll = 0; coll < WH_NCOLLS; coll++) {
         struct wh_coll_args args = good((enum wh_coll)coll);
-        size_t nblocks = coll == WH_COLL_ALL_GATHER || coll == WH_COLL_REDUCE_SCATTER ? 4 : 1;
+        bool a_block_each = sends_a_block_each(args.coll) || receives_a_block_each(args.coll);
+        size_t nblocks = a_block_each && !wh_coll_is_v(args.coll) ? 4 : 1;
         args.count = SIZE_MAX;
-        if (coll == WH_COLL_BARRIER) {
+        if (coll == WH_COLL_BARRIER || coll == WH_COLL_ALL_TO_ALL_V) {
             continue;
         }
         expect_refused(&args, "is too large");
@@ -223,7 +308,13 @@ Test(argcheck, overlaps_are_refused_unless_they_are_in_place)
         {WH_COLL_REDUCE_SCATTER, 0, -4, true}, {WH_COLL_REDUCE_SCATTER, 0, -3, false},
         {WH_COLL_BROADCAST, 1, 2, false},      {WH_COLL_BROADCAST, 1, 0, true},
         {WH_COLL_BROADCAST, 0, 2, true},       {WH_COLL_REDUCE, 1, 2, false},
-        {WH_COLL_REDUCE, 0, 2, true},
+        {WH_COLL_REDUCE, 0, 2, true},          {WH_COLL_ALL_TO_ALL, 0, 0, false},
+        {WH_COLL_ALL_TO_ALL, 0, 15, false},    {WH_COLL_ALL_TO_ALL, 0, 16, true},
+        {WH_COLL_ALL_TO_ALL, 0, -16, true},    {WH_COLL_GATHER, 1, -4, true},
+        {WH_COLL_GATHER, 1, 0, false},         {WH_COLL_GATHER, 0, 0, true},
+        {WH_COLL_GATHER, 1, 4, true},          {WH_COLL_GATHER, 1, -15, false},
+        {WH_COLL_SCATTER, 1, 4, true},         {WH_COLL_SCATTER, 1, 0, false},
+        {WH_COLL_SCATTER, 0, 0, true},         {WH_COLL_SCATTER, 1, 16, true},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct wh_coll_args args = good(rows[i].coll);

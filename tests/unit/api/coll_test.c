@@ -99,6 +99,239 @@ Test(coll, reduce, .timeout = 60)
     local_close(&l);
 }
 
+/* Elements of block `to` that rank `from` sends, and where they lie. */
+static size_t nelems(int from, int to)
+{
+    return (size_t)(from + 2 * to) % (COUNT + 1);
+}
+
+static size_t place(int r)
+{
+    return (size_t)(N - 1 - r) * COUNT;
+}
+
+/* out[r] has `count` elements of in[from] and nothing behind them, in the place of block b. */
+static void expect_block(int r, int b, const int64_t *from, size_t count)
+{
+    const int64_t *got = out[r] + place(b);
+    cr_expect_eq(memcmp(got, from, count * sizeof(int64_t)), 0, "rank %d, block %d", r, b);
+    for (size_t i = count; i < COUNT; i++) {
+        cr_expect_eq(got[i], -1, "rank %d, behind block %d", r, b);
+    }
+}
+
+Test(coll, all_to_all, .timeout = 60)
+{
+    struct local l = open_filled();
+    whorl_group_start();
+    for (int r = 0; r < N; r++) {
+        whorl_all_to_all(in[r], out[r], COUNT, WHORL_INT64, l.ranks[r], NULL);
+    }
+    group_end();
+    for (int r = 0; r < N; r++) {
+        for (int i = 0; i < N * COUNT; i++) {
+            cr_expect_eq(out[r][i], in[i / COUNT][r * COUNT + i % COUNT]);
+        }
+    }
+    local_close(&l);
+}
+
+Test(coll, gather, .timeout = 60)
+{
+    struct local l = open_filled();
+    whorl_group_start();
+    for (int r = 0; r < N; r++) {
+        whorl_gather(in[r], r == 2 ? out[2] : NULL, COUNT, WHORL_INT64, 2, l.ranks[r], NULL);
+    }
+    group_end();
+    for (int i = 0; i < N * COUNT; i++) {
+        cr_expect_eq(out[2][i], in[i / COUNT][i % COUNT]);
+    }
+    local_close(&l);
+}
+
+Test(coll, scatter, .timeout = 60)
+{
+    struct local l = open_filled();
+    whorl_group_start();
+    for (int r = 0; r < N; r++) {
+        whorl_scatter(r == 1 ? in[1] : NULL, out[r], COUNT, WHORL_INT64, 1, l.ranks[r], NULL);
+    }
+    group_end();
+    for (int r = 0; r < N; r++) {
+        cr_expect_eq(memcmp(out[r], in[1] + r * COUNT, COUNT * sizeof(int64_t)), 0);
+        cr_expect_eq(out[r][COUNT], -1);
+    }
+    local_close(&l);
+}
+
+/* The arrays are gone when the group ends: what it collected must not look at them. */
+Test(coll, all_gather_v, .timeout = 60)
+{
+    struct local l = open_filled();
+    size_t counts[N], displs[N];
+    for (int r = 0; r < N; r++) {
+        counts[r] = nelems(r, 0);
+        displs[r] = place(r);
+    }
+    whorl_group_start();
+    for (int r = 0; r < N; r++) {
+        whorl_all_gather_v(in[r], counts[r], out[r], counts, displs, WHORL_INT64, l.ranks[r], NULL);
+    }
+    memset(counts, 0x7f, sizeof(counts));
+    memset(displs, 0x7f, sizeof(displs));
+    group_end();
+    for (int r = 0; r < N; r++) {
+        for (int s = 0; s < N; s++) {
+            expect_block(r, s, in[s], nelems(s, 0));
+        }
+    }
+    local_close(&l);
+}
+
+Test(coll, reduce_scatter_v, .timeout = 60)
+{
+    struct local l = open_filled();
+    size_t counts[N], displs[N];
+    for (int r = 0; r < N; r++) {
+        counts[r] = nelems(0, r);
+        displs[r] = place(r);
+    }
+    whorl_group_start();
+    for (int r = 0; r < N; r++) {
+        whorl_reduce_scatter_v(in[r], counts, displs, out[r] + place(0), counts[r], WHORL_INT64,
+                               WHORL_MIN, l.ranks[r], NULL);
+    }
+    memset(counts, 0x7f, sizeof(counts));
+    memset(displs, 0x7f, sizeof(displs));
+    group_end();
+    for (int r = 0; r < N; r++) {
+        expect_block(r, 0, in[0] + place(r), nelems(0, r));
+    }
+    local_close(&l);
+}
+
+Test(coll, all_to_all_v, .timeout = 60)
+{
+    struct local l = open_filled();
+    size_t sendcounts[N], senddispls[N], recvcounts[N], recvdispls[N];
+    whorl_group_start();
+    for (int r = 0; r < N; r++) {
+        for (int s = 0; s < N; s++) {
+            sendcounts[s] = nelems(r, s);
+            senddispls[s] = (size_t)s * COUNT;
+            recvcounts[s] = nelems(s, r);
+            recvdispls[s] = place(s);
+        }
+        whorl_all_to_all_v(in[r], sendcounts, senddispls, out[r], recvcounts, recvdispls,
+                           WHORL_INT64, l.ranks[r], NULL);
+    }
+    group_end();
+    for (int r = 0; r < N; r++) {
+        for (int s = 0; s < N; s++) {
+            expect_block(r, s, in[s] + r * COUNT, nelems(s, r));
+        }
+    }
+    local_close(&l);
+}
+
+Test(coll, gather_v, .timeout = 60)
+{
+    struct local l = open_filled();
+    size_t counts[N], displs[N];
+    for (int r = 0; r < N; r++) {
+        counts[r] = nelems(r, 1);
+        displs[r] = place(r);
+    }
+    whorl_group_start();
+    for (int r = 0; r < N; r++) {
+        bool root = r == 3;
+        whorl_gather_v(in[r], counts[r], root ? out[r] : NULL, root ? counts : NULL,
+                       root ? displs : NULL, WHORL_INT64, 3, l.ranks[r], NULL);
+    }
+    group_end();
+    for (int r = 0; r < N; r++) {
+        expect_block(3, r, in[r], nelems(r, 1));
+    }
+    local_close(&l);
+}
+
+Test(coll, scatter_v, .timeout = 60)
+{
+    struct local l = open_filled();
+    size_t counts[N], displs[N];
+    for (int r = 0; r < N; r++) {
+        counts[r] = nelems(1, r);
+        displs[r] = place(r);
+    }
+    whorl_group_start();
+    for (int r = 0; r < N; r++) {
+        bool root = r == 0;
+        whorl_scatter_v(root ? in[0] : NULL, root ? counts : NULL, root ? displs : NULL,
+                        out[r] + place(2), counts[r], WHORL_INT64, 0, l.ranks[r], NULL);
+    }
+    group_end();
+    for (int r = 0; r < N; r++) {
+        expect_block(r, 2, in[0] + place(r), nelems(1, r));
+    }
+    local_close(&l);
+}
+
+/* A stream too has copies of the arrays; and a spoiled group gives them back. */
+Test(coll, arrays_are_read_before_the_call_returns, .timeout = 60)
+{
+    struct local l = open_filled();
+    whorl_stream_t streams[2];
+    struct local two = local_open(2, 0);
+    for (int r = 0; r < 2; r++) {
+        size_t counts[2] = {1, 2};
+        cr_assert_eq(whorl_stream_create(&streams[r]), WHORL_OK);
+        cr_expect_eq(whorl_all_gather_v(in[r], counts[r], out[r], counts, NULL, WHORL_INT64,
+                                        two.ranks[r], streams[r]),
+                     WHORL_OK);
+        memset(counts, 0x7f, sizeof(counts));
+    }
+    for (int r = 0; r < 2; r++) {
+        cr_expect_eq(whorl_stream_synchronize(streams[r]), WHORL_OK);
+        cr_expect_eq(whorl_stream_destroy(streams[r]), WHORL_OK);
+        cr_expect_eq(out[r][0], in[0][0]);
+        cr_expect_eq(memcmp(out[r] + 1, in[1], 2 * sizeof(int64_t)), 0);
+        cr_expect_eq(out[r][3], -1);
+    }
+    local_close(&two);
+
+    static const size_t counts[N] = {1, 1, 1, 1};
+    whorl_group_start();
+    cr_expect_eq(whorl_all_gather_v(in[0], 1, out[0], counts, NULL, WHORL_INT64, l.ranks[0], NULL),
+                 WHORL_OK);
+    cr_expect_eq(whorl_all_gather_v(in[1], 2, out[1], counts, NULL, WHORL_INT64, l.ranks[1], NULL),
+                 WHORL_E_ARG);
+    cr_expect_eq(whorl_group_end(), WHORL_E_ARG);
+    local_close(&l);
+}
+
+/* Nothing is left of them, whichever way a collected call ends; a leak checker looks at this. */
+Test(coll, arrays_are_given_back, .timeout = 60)
+{
+    struct local one = local_open(1, 0);
+    static const size_t counts[1] = {2};
+    int64_t from[2] = {5, 6}, to[2] = {0, 0};
+    for (int ncalls = 1; ncalls <= 2; ncalls++) {
+        whorl_group_start();
+        for (int i = 0; i < ncalls; i++) {
+            whorl_all_gather_v(from, 2, to, counts, NULL, WHORL_INT64, one.ranks[0], NULL);
+        }
+        group_end();
+        cr_expect_eq(memcmp(from, to, sizeof(from)), 0);
+    }
+    whorl_comm_abort(one.ranks[0]);
+    whorl_group_start();
+    cr_expect_eq(whorl_all_gather_v(from, 2, to, counts, NULL, WHORL_INT64, one.ranks[0], NULL),
+                 WHORL_E_ABORTED);
+    cr_expect_eq(whorl_group_end(), WHORL_E_ABORTED);
+    local_close(&one);
+}
+
 Test(coll, send_and_recv, .timeout = 60)
 {
     struct local l = open_filled();

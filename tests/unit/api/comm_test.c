@@ -63,6 +63,9 @@ Test(comm, a_launcher_makes_a_communicator, .timeout = 60)
     cr_assert_eq(whorl_comm_create_from_env(NULL, &comm), WHORL_OK, "%s", whorl_last_error(NULL));
     int nranks = 0;
     cr_expect_eq(whorl_comm_size(comm, &nranks), WHORL_OK);
+    uint64_t nbytes = 0;
+    cr_expect_eq(whorl_comm_memory(comm, &nbytes), WHORL_OK);
+    cr_expect_gt(nbytes, 0);
     cr_expect_eq(nranks, 1);
     cr_expect_eq(whorl_barrier(comm, NULL), WHORL_OK);
     whorl_comm_destroy(comm);
@@ -114,6 +117,9 @@ Test(comm, small_questions_get_answers, .timeout = 60)
     cr_expect_eq(whorl_comm_rank(l.ranks[0], NULL), WHORL_E_ARG);
     cr_expect_eq(whorl_comm_size(NULL, &n), WHORL_E_ARG);
     cr_expect_eq(whorl_comm_size(l.ranks[0], NULL), WHORL_E_ARG);
+    uint64_t nbytes;
+    cr_expect_eq(whorl_comm_memory(NULL, &nbytes), WHORL_E_ARG);
+    cr_expect_eq(whorl_comm_memory(l.ranks[0], NULL), WHORL_E_ARG);
     cr_expect_eq(whorl_comm_async_error(NULL, &error), WHORL_E_ARG);
     cr_expect_eq(whorl_comm_async_error(l.ranks[0], NULL), WHORL_E_ARG);
     cr_expect_eq(whorl_comm_abort(NULL), WHORL_E_ARG);

@@ -50,7 +50,9 @@ Test(info, reductions_have_names)
     }
     cr_expect_str_eq(whorl_redop_str(16), "premulsum");
     cr_expect_str_eq(whorl_redop_str(79), "premulsum");
-    static const int none[] = {-1, WHORL_REDOP_COUNT, 15, 80, INT_MAX, INT_MIN};
+    cr_expect_str_eq(whorl_redop_str(80), "user");
+    cr_expect_str_eq(whorl_redop_str(143), "user");
+    static const int none[] = {-1, WHORL_REDOP_COUNT, 15, 144, INT_MAX, INT_MIN};
     for (size_t i = 0; i < ARRAY_LEN(none); i++) {
         cr_expect_str_eq(whorl_redop_str(none[i]), "unknown");
     }
@@ -128,12 +130,54 @@ Test(info, handles_are_64_and_come_back, .timeout = 60)
     local_close(&l);
 }
 
+static void take_right(const void *in, void *inout, size_t count, whorl_dtype_t dtype, void *ctx)
+{
+    (void)ctx;
+    memcpy(inout, in, count * whorl_dtype_nbytes(dtype));
+}
+
+Test(info, a_function_of_the_users_becomes_a_handle_of_its_kind, .timeout = 60)
+{
+    struct local l = local_open(1, 0);
+    int8_t scalar = 3;
+    whorl_redop_t user = -7, premul;
+    cr_assert_eq(whorl_redop_create_user(take_right, &l, l.ranks[0], &user), WHORL_OK);
+    cr_expect_eq(l.ranks[0]->redops[0].user.fn, take_right);
+    cr_expect_eq(l.ranks[0]->redops[0].user.ctx, &l);
+    cr_expect_str_eq(whorl_redop_str(user), "user");
+    cr_expect_eq(whorl_redop_destroy(user, l.ranks[0]), WHORL_OK);
+    cr_expect_eq(whorl_redop_destroy(user, l.ranks[0]), WHORL_E_ARG);
+
+    /* The handle stays dead when another kind takes its place. */
+    cr_assert_eq(whorl_redop_create_premul_sum(&scalar, WHORL_INT8, l.ranks[0], &premul), WHORL_OK);
+    cr_expect_neq(premul, user);
+    cr_expect_eq(whorl_redop_destroy(user, l.ranks[0]), WHORL_E_ARG);
+    cr_expect_eq(whorl_redop_destroy(premul, l.ranks[0]), WHORL_OK);
+    local_close(&l);
+}
+
+Test(info, functions_and_scalars_share_the_64_handles, .timeout = 60)
+{
+    struct local l = local_open(1, 0);
+    int8_t scalar = 3;
+    whorl_redop_t op, more = -7;
+    for (int i = 0; i < 32; i++) {
+        cr_assert_eq(whorl_redop_create_user(take_right, NULL, l.ranks[0], &op), WHORL_OK);
+        cr_assert_eq(whorl_redop_create_premul_sum(&scalar, WHORL_INT8, l.ranks[0], &op), WHORL_OK);
+    }
+    cr_expect_eq(whorl_redop_create_user(take_right, NULL, l.ranks[0], &more), WHORL_E_NOMEM);
+    cr_expect_eq(more, -7);
+    local_expect_error(l.ranks[0], "whorl_redop_create_user: the communicator has 64 handles");
+    local_close(&l);
+}
+
 Test(info, what_is_no_handle_is_refused, .timeout = 60)
 {
     struct local l = local_open(1, 0);
     int8_t scalar = 3;
     whorl_redop_t op = -7;
-    static const int none[] = {INT_MIN, -1, WHORL_SUM, WHORL_AVG, 15, 16, 79, 80, INT_MAX};
+    static const int none[] = {INT_MIN, -1, WHORL_SUM, WHORL_AVG, 15,     16,
+                               79,      80, 143,       144,       INT_MAX};
     for (size_t i = 0; i < ARRAY_LEN(none); i++) {
         cr_expect_eq(whorl_redop_destroy(none[i], l.ranks[0]), WHORL_E_ARG, "%d", none[i]);
     }
@@ -143,6 +187,9 @@ Test(info, what_is_no_handle_is_refused, .timeout = 60)
     cr_expect_eq(whorl_redop_create_premul_sum(&scalar, WHORL_INT8, l.ranks[0], NULL), WHORL_E_ARG);
     cr_expect_eq(whorl_redop_create_premul_sum(&scalar, WHORL_DTYPE_COUNT, l.ranks[0], &op),
                  WHORL_E_ARG);
+    cr_expect_eq(whorl_redop_create_user(NULL, &l, l.ranks[0], &op), WHORL_E_ARG);
+    cr_expect_eq(whorl_redop_create_user(take_right, &l, NULL, &op), WHORL_E_ARG);
+    cr_expect_eq(whorl_redop_create_user(take_right, &l, l.ranks[0], NULL), WHORL_E_ARG);
     cr_expect_eq(op, -7);
     local_close(&l);
 }

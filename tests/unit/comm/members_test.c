@@ -16,6 +16,8 @@ Test(members, bytes_give_back_what_went_in)
         .pid = 4194304,
         .ncpus = 3,
         .cpus_key = UINT64_C(0x99aabbccddeeff00),
+        .arena_colls = UINT64_C(0x123456789),
+        .place = {.keys = {UINT64_C(0x8070605040302010), 2}},
         .host = "node-7.example",
     };
     struct wh_comm_member out;
@@ -27,6 +29,9 @@ Test(members, bytes_give_back_what_went_in)
     cr_expect_eq(out.pid, in.pid);
     cr_expect_eq(out.ncpus, in.ncpus);
     cr_expect_eq(out.cpus_key, in.cpus_key);
+    cr_expect_eq(out.arena_colls, in.arena_colls);
+    cr_expect_eq(out.place.keys[WH_TOPOLOGY_LLC], in.place.keys[WH_TOPOLOGY_LLC]);
+    cr_expect_eq(out.place.keys[WH_TOPOLOGY_NUMA], in.place.keys[WH_TOPOLOGY_NUMA]);
     cr_expect_str_eq(out.host, in.host);
 }
 
@@ -61,6 +66,17 @@ Test(members, self_is_this_process)
     for (size_t i = strlen(a.host); i < sizeof(a.host); i++) {
         cr_expect_eq(a.host[i], 0, "nothing of the stack travels");
     }
+}
+
+Test(members, a_place_is_looked_up_once_in_a_process)
+{
+    const struct wh_config bad = {.topo_file = "synthetic:nonsense", .topo_cpus = ""};
+    const struct wh_config none = {.topo_file = "", .topo_cpus = ""};
+    struct wh_topology_place first, again;
+    cr_expect_eq(wh_comm_member_place(&bad, &first), WHORL_E_CONFIG);
+    cr_expect_eq(wh_comm_member_place(&none, &first), WHORL_OK, "a failure is not kept");
+    cr_expect_eq(wh_comm_member_place(&bad, &again), WHORL_OK);
+    cr_expect_eq(memcmp(&first, &again, sizeof(first)), 0);
 }
 
 Test(members, a_child_is_another_process)

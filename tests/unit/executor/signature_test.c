@@ -97,6 +97,20 @@ Test(signature, text_names_the_call)
         {{.coll = WH_COLL_SEND, .count = UINT64_MAX, .dtype = WHORL_INT32, .redop = WH_REDOP_NONE},
          "send(count 18446744073709551615, int32)"},
         {{.coll = WH_COLL_BARRIER, .dtype = WHORL_UINT8, .redop = WH_REDOP_NONE}, "barrier()"},
+        {{.coll = WH_COLL_BARRIER,
+          .dtype = WHORL_INT8,
+          .redop = WH_REDOP_PART_OF + WH_COLL_GATHER_V,
+          .root = 3},
+         "gather_v(int8, root 3)"},
+        {{.coll = WH_COLL_BARRIER,
+          .dtype = WHORL_INT8,
+          .redop = WH_REDOP_PART_OF + WH_COLL_ALL_TO_ALL},
+         "all_to_all(int8)"},
+        {{.coll = WH_COLL_RECV,
+          .count = 3,
+          .dtype = WHORL_INT8,
+          .redop = WH_REDOP_PART_OF + WH_COLL_SCATTER},
+         "recv(count 3, int8, for scatter)"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         cr_expect_str_eq(print(&rows[i].sig), rows[i].text);

@@ -1,280 +1,210 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every table of kernels that can run here, against the reference: every element type, operation,
- * length from 0 to three vectors, and misalignment of each pointer; out of place and in place.
+ * The scalar table against the reference, the choice of a table, and what holds for all of them.
+ * The other tables have a test each, reduce_<isa>_test.c.
  */
+#include "base/log.h"
 #include "numeric/reduce.h"
-#include "reference.h"
+#include "reduce_checks.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <stdlib.h>
 
-enum {
-    LENGTH_MAX = 67,  /* past four vectors of 16 bytes for every element size */
-    MISALIGN_MAX = 3, /* bytes */
-    ELEMENT_NBYTES_MAX = 8,
-    GUARD_NBYTES = 16,
-    BUFFER_NBYTES = GUARD_NBYTES + MISALIGN_MAX + LENGTH_MAX * ELEMENT_NBYTES_MAX + GUARD_NBYTES,
-    GUARD = 0xa5,
-};
-
-struct buffer {
-    _Alignas(16) unsigned char bytes[BUFFER_NBYTES];
-};
-
-/* Where the elements start: after a guard, off alignment by misalign bytes. */
-static unsigned char *start_of(struct buffer *buffer, size_t misalign)
+/* What the reference says of the first `nelems` elements, into want. */
+static void reference_results(const struct call *call, unsigned char *want)
 {
-    return buffer->bytes + GUARD_NBYTES + misalign;
-}
-
-static void put(struct buffer *buffer, size_t misalign, const void *elements, size_t nbytes)
-{
-    memset(buffer->bytes, GUARD, sizeof(buffer->bytes));
-    memcpy(start_of(buffer, misalign), elements, nbytes);
-}
-
-/* What one kernel should have written, and how to say which one it was. */
-struct expectation {
-    const char *what;
-    whorl_dtype_t dtype;
-    unsigned char elements[LENGTH_MAX * ELEMENT_NBYTES_MAX];
-};
-
-static void check_buffer(const struct expectation *want, struct buffer *got, size_t misalign,
-                         size_t nelems)
-{
-    size_t elem_nbytes = wh_dtype_nbytes(want->dtype);
-    unsigned char *elements = start_of(got, misalign);
-
-    for (size_t i = 0; i < nelems; i++) {
-        uint64_t g = ref_load(want->dtype, elements + i * elem_nbytes);
-        uint64_t w = ref_load(want->dtype, want->elements + i * elem_nbytes);
-        if (!ref_same(want->dtype, g, w)) {
-            cr_assert_fail("%s %s, element %zu of %zu at misalignment %zu: got 0x%llx, want 0x%llx",
-                           wh_dtype_str(want->dtype), want->what, i, nelems, misalign,
-                           (unsigned long long)g, (unsigned long long)w);
+    size_t elem_nbytes = wh_dtype_nbytes(call->dtype);
+    for (size_t i = 0; i < call->nelems; i++) {
+        uint64_t operands[NSRCS_MAX] = {0};
+        for (size_t s = 0; s < call->nsrcs; s++) {
+            operands[s] = ref_load(call->dtype, elements[s] + i * elem_nbytes);
         }
+        uint64_t result = ref_combine(call->dtype, call->op, operands, call->nsrcs, call->divisor);
+        ref_store(call->dtype, want + i * elem_nbytes, result);
     }
-    for (unsigned char *p = got->bytes; p < got->bytes + sizeof(got->bytes); p++) {
-        bool outside = p < elements || p >= elements + nelems * elem_nbytes;
-        if (outside && *p != GUARD) {
-            cr_assert_fail("%s %s, %zu elements: wrote outside, at offset %td",
-                           wh_dtype_str(want->dtype), want->what, nelems, p - elements);
+}
+
+static void check_scalar(whorl_dtype_t dtype, enum wh_kernel_op op, uint64_t *seed)
+{
+    static unsigned char want[LENGTH_MAX * 8];
+    unsigned char *got[NDSTS_MAX];
+    const size_t lengths[] = {0, 1, 2, 5, 64, 100, 255, 256, 257, 300};
+    for (size_t k = 0; k < NNUMBERS; k++) {
+        for (size_t l = 0; l < sizeof(lengths) / sizeof(lengths[0]); l++) {
+            struct call call = draw_call(dtype, op, numbers_of_sources[k], lengths[l], seed);
+            reference_results(&call, want);
+            run_call(&call, &wh_kernels_scalar, &got_place, got);
+            check_results(&call, wh_kernels_scalar.isa, got, want);
+            check_sources_untouched(&call, wh_kernels_scalar.isa, &got_place);
         }
     }
 }
 
-/* Two operands, as elements in a row. */
-struct operands {
-    unsigned char a[LENGTH_MAX * ELEMENT_NBYTES_MAX];
-    unsigned char b[LENGTH_MAX * ELEMENT_NBYTES_MAX];
-};
-
-static void fill_operands(whorl_dtype_t dtype, uint64_t seed, struct operands *operands)
+Test(reduce, the_scalar_table_matches_the_reference)
 {
+    uint64_t seed = 1;
+    for (int dtype = 0; dtype < WHORL_DTYPE_COUNT; dtype++) {
+        fill_elements((whorl_dtype_t)dtype, 1 + (uint64_t)dtype);
+        for (int op = 0; op < WH_NKERNEL_OPS; op++) {
+            check_scalar((whorl_dtype_t)dtype, (enum wh_kernel_op)op, &seed);
+        }
+    }
+}
+
+/* Every element of a small type, and every middle between two neighbours, through every table. */
+Test(reduce, every_16_bit_float_is_rounded_as_in_the_scalar_table)
+{
+    enum { NCODES = 0x10000 };
+    static uint16_t codes[NCODES], small[NCODES], want[NCODES], got[NCODES];
+    const whorl_dtype_t types[] = {WHORL_FLOAT16, WHORL_BFLOAT16};
+    uint64_t seed = 3;
+    for (size_t i = 0; i < NCODES; i++) {
+        codes[i] = (uint16_t)i;
+    }
+    for (int round = 0; round < 64; round++) {
+        for (size_t i = 0; i < NCODES; i++) {
+            /* Most often up to two digits below the other operand: sums that need rounding. */
+            uint64_t random = ref_random(&seed);
+            small[i] =
+                (uint16_t)(random % 4 == 0 ? random >> 8 : codes[i] - (random >> 8) % 0x3000);
+        }
+        for (size_t t = 0; t < 2; t++) {
+            const void *srcs[] = {codes, small};
+            void *dsts[] = {want};
+            struct wh_combine c = {
+                .dsts = dsts, .ndsts = 1, .srcs = srcs, .nsrcs = 2, .nelems = NCODES};
+            wh_kernels_scalar.combine[types[t]][WH_KERNEL_SUM](&c);
+            dsts[0] = got;
+            for (size_t k = 0; wh_kernels_at(k) != NULL; k++) {
+                wh_kernels_at(k)->combine[types[t]][WH_KERNEL_SUM](&c);
+                cr_assert_arr_eq(got, want, sizeof(want), "%s %s", wh_kernels_at(k)->isa,
+                                 wh_dtype_str(types[t]));
+            }
+        }
+    }
+}
+
+static void check_scale(const struct wh_kernels *kernels, whorl_dtype_t dtype, uint64_t *seed)
+{
+    static unsigned char want[LENGTH_MAX * 8];
+    unsigned char *source = got_place.sources[0], *result = got_place.results[0];
     size_t elem_nbytes = wh_dtype_nbytes(dtype);
-    for (size_t i = 0; i < LENGTH_MAX; i++) {
-        ref_store(dtype, operands->a + i * elem_nbytes, ref_element(dtype, &seed));
-        ref_store(dtype, operands->b + i * elem_nbytes, ref_element(dtype, &seed));
+    unsigned char scalar[9];
+    uint64_t factor = ref_is_integer(dtype) ? 3 : ref_float_bits(dtype, -0.75);
+    for (size_t l = 0; l < NLENGTHS; l++) {
+        size_t nelems = length_at(l);
+        uint64_t random = ref_random(seed);
+        unsigned char *from = source + GUARD_NBYTES + random % MISALIGN_MAX;
+        unsigned char *to = result + GUARD_NBYTES + (random >> 16) % MISALIGN_MAX;
+        to = random >> 32 & 1 ? from : to;
+        for (size_t i = 0; i < nelems; i++) {
+            uint64_t a = ref_load(dtype, elements[0] + i * elem_nbytes);
+            uint64_t product = ref_reduce(dtype, WH_KERNEL_PROD, a, factor);
+            ref_store(dtype, want + i * elem_nbytes, product);
+        }
+        memset(to - GUARD_NBYTES, GUARD, nelems * elem_nbytes + 2 * GUARD_NBYTES);
+        memcpy(from, elements[0], nelems * elem_nbytes);
+        ref_store(dtype, scalar + 1, factor);
+        kernels->scale[dtype](to, from, scalar + 1, nelems);
+        struct call call = {.dtype = dtype, .nsrcs = 1, .ndsts = 1, .nelems = nelems};
+        check_results(&call, "scale", (unsigned char *const[NDSTS_MAX]){to}, want);
     }
 }
 
-/* misalign has two bits for each of dst, a and b. */
-static void check_reduce_at(wh_reduce_fn reduce, const struct expectation *want,
-                            const struct operands *operands, unsigned misalign)
+Test(reduce, scale_matches_the_reference)
 {
-    size_t dst_off = misalign & 3;
-    size_t a_off = misalign >> 2 & 3;
-    size_t b_off = misalign >> 4 & 3;
-    struct buffer dst;
-    struct buffer a;
-    struct buffer b;
-
-    for (size_t nelems = 0; nelems <= LENGTH_MAX; nelems++) {
-        size_t nbytes = nelems * wh_dtype_nbytes(want->dtype);
-        put(&a, a_off, operands->a, nbytes);
-        put(&b, b_off, operands->b, nbytes);
-        put(&dst, dst_off, operands->b, 0);
-        reduce(start_of(&dst, dst_off), start_of(&a, a_off), start_of(&b, b_off), nelems);
-        check_buffer(want, &dst, dst_off, nelems);
-
-        reduce(start_of(&a, a_off), start_of(&a, a_off), start_of(&b, b_off), nelems);
-        check_buffer(want, &a, a_off, nelems);
-
-        put(&a, a_off, operands->a, nbytes);
-        reduce(start_of(&b, b_off), start_of(&a, a_off), start_of(&b, b_off), nelems);
-        check_buffer(want, &b, b_off, nelems);
-    }
-}
-
-static void check_reduce(const struct wh_kernels *kernels, whorl_dtype_t dtype,
-                         enum wh_kernel_op op)
-{
-    static const char *const names[] = {"sum", "prod", "max", "min"};
-    size_t elem_nbytes = wh_dtype_nbytes(dtype);
-    struct expectation want = {.what = names[op], .dtype = dtype};
-    struct operands operands;
-
-    fill_operands(dtype, 1 + (uint64_t)dtype, &operands);
-    for (size_t i = 0; i < LENGTH_MAX; i++) {
-        uint64_t a = ref_load(dtype, operands.a + i * elem_nbytes);
-        uint64_t b = ref_load(dtype, operands.b + i * elem_nbytes);
-        ref_store(dtype, want.elements + i * elem_nbytes, ref_reduce(dtype, op, a, b));
-    }
-    for (unsigned misalign = 0; misalign < 64; misalign++) {
-        check_reduce_at(kernels->reduce[dtype][op], &want, &operands, misalign);
-    }
-}
-
-/* misalign has two bits for each of dst, src and the scalar. */
-static void check_scale(const struct wh_kernels *kernels, const struct expectation *want,
-                        const struct operands *operands, unsigned misalign)
-{
-    wh_scale_fn scale = kernels->scale[want->dtype];
-    size_t dst_off = misalign & 3;
-    size_t src_off = misalign >> 2 & 3;
-    size_t elem_nbytes = wh_dtype_nbytes(want->dtype);
-    struct buffer dst;
-    struct buffer src;
-    struct buffer factor;
-    const void *scalar = start_of(&factor, misalign >> 4);
-
-    put(&factor, misalign >> 4, operands->b, elem_nbytes);
-    for (size_t nelems = 0; nelems <= LENGTH_MAX; nelems++) {
-        put(&src, src_off, operands->a, nelems * elem_nbytes);
-        put(&dst, dst_off, operands->a, 0);
-        scale(start_of(&dst, dst_off), start_of(&src, src_off), scalar, nelems);
-        check_buffer(want, &dst, dst_off, nelems);
-        scale(start_of(&src, src_off), start_of(&src, src_off), scalar, nelems);
-        check_buffer(want, &src, src_off, nelems);
-    }
-}
-
-static void check_divide(const struct wh_kernels *kernels, const struct expectation *want,
-                         const struct operands *operands, uint32_t divisor)
-{
-    wh_divide_fn divide = kernels->divide[want->dtype];
-    size_t elem_nbytes = wh_dtype_nbytes(want->dtype);
-    struct buffer dst;
-    struct buffer src;
-
-    for (unsigned misalign = 0; misalign < 16; misalign++) {
-        size_t dst_off = misalign & 3;
-        size_t src_off = misalign >> 2;
-        for (size_t nelems = 0; nelems <= LENGTH_MAX; nelems++) {
-            put(&src, src_off, operands->a, nelems * elem_nbytes);
-            put(&dst, dst_off, operands->a, 0);
-            divide(start_of(&dst, dst_off), start_of(&src, src_off), divisor, nelems);
-            check_buffer(want, &dst, dst_off, nelems);
-            divide(start_of(&src, src_off), start_of(&src, src_off), divisor, nelems);
-            check_buffer(want, &src, src_off, nelems);
+    uint64_t seed = 4;
+    for (int dtype = 0; dtype < WHORL_DTYPE_COUNT; dtype++) {
+        fill_elements((whorl_dtype_t)dtype, 100 + (uint64_t)dtype);
+        for (size_t t = 0; wh_kernels_at(t) != NULL; t++) {
+            check_scale(wh_kernels_at(t), (whorl_dtype_t)dtype, &seed);
         }
     }
 }
 
-/* The tables to test: the scalar one, and this CPU's if that is another. */
-static size_t tables_here(const struct wh_kernels *tables[2])
+Test(reduce, a_thousand_sources_are_summed_in_order)
 {
-    tables[0] = &wh_kernels_scalar;
-    tables[1] = wh_kernels_get();
-    return tables[0] == tables[1] ? 1 : 2;
+    enum { NSRCS = 1024, NELEMS = 100 };
+    static float values[NSRCS][NELEMS];
+    static const void *srcs[NSRCS];
+    float want[NELEMS], got[NELEMS];
+    void *dsts[] = {got};
+    uint64_t seed = 5;
+    for (size_t s = 0; s < NSRCS; s++) {
+        srcs[s] = values[s];
+        for (size_t i = 0; i < NELEMS; i++) {
+            values[s][i] = (float)(ref_random(&seed) % 1000) / 7.0f;
+            want[i] = s == 0 ? values[s][i] : want[i] + values[s][i];
+        }
+    }
+    struct wh_combine c = {
+        .dsts = dsts, .ndsts = 1, .srcs = srcs, .nsrcs = NSRCS, .nelems = NELEMS};
+    for (size_t t = 0; wh_kernels_at(t) != NULL; t++) {
+        wh_kernels_at(t)->combine[WHORL_FLOAT32][WH_KERNEL_SUM](&c);
+        cr_assert_arr_eq(got, want, sizeof(want), "%s", wh_kernels_at(t)->isa);
+    }
 }
 
-Test(reduce, every_reduction_matches_the_reference_at_every_length_and_misalignment)
+Test(reduce, every_table_has_a_name_and_every_kernel)
 {
-    const struct wh_kernels *tables[2];
-    size_t ntables = tables_here(tables);
-
-    for (size_t t = 0; t < ntables; t++) {
+    for (size_t t = 0; wh_kernels_at(t) != NULL; t++) {
+        const struct wh_kernels *kernels = wh_kernels_at(t);
+        cr_assert_not_null(kernels->isa);
         for (unsigned dtype = 0; dtype < WHORL_DTYPE_COUNT; dtype++) {
             for (unsigned op = 0; op < WH_NKERNEL_OPS; op++) {
-                check_reduce(tables[t], (whorl_dtype_t)dtype, (enum wh_kernel_op)op);
+                cr_assert_not_null(kernels->combine[dtype][op], "dtype %u, op %u", dtype, op);
             }
+            cr_assert_not_null(kernels->scale[dtype], "dtype %u", dtype);
         }
-    }
-}
-
-Test(reduce, scale_matches_the_reference_at_every_length_and_misalignment)
-{
-    const struct wh_kernels *tables[2];
-    size_t ntables = tables_here(tables);
-
-    for (unsigned d = 0; d < WHORL_DTYPE_COUNT; d++) {
-        whorl_dtype_t dtype = (whorl_dtype_t)d;
-        size_t elem_nbytes = wh_dtype_nbytes(dtype);
-        struct expectation want = {.what = "scale", .dtype = dtype};
-        struct operands operands;
-
-        fill_operands(dtype, 100 + (uint64_t)d, &operands);
-        uint64_t factor = ref_is_integer(dtype) ? 3 : ref_float_bits(dtype, -0.75);
-        ref_store(dtype, operands.b, factor);
-        for (size_t i = 0; i < LENGTH_MAX; i++) {
-            uint64_t a = ref_load(dtype, operands.a + i * elem_nbytes);
-            uint64_t product = ref_reduce(dtype, WH_KERNEL_PROD, a, factor);
-            ref_store(dtype, want.elements + i * elem_nbytes, product);
-        }
-        for (size_t t = 0; t < ntables; t++) {
-            for (unsigned misalign = 0; misalign < 64; misalign++) {
-                check_scale(tables[t], &want, &operands, misalign);
-            }
-        }
-    }
-}
-
-Test(reduce, divide_matches_the_reference_at_every_length_and_misalignment)
-{
-    static const uint32_t divisors[] = {1, 2, 3, 7, 64, 1023, 0x80000001u, UINT32_MAX};
-    const struct wh_kernels *tables[2];
-    size_t ntables = tables_here(tables);
-
-    for (unsigned d = 0; d < WHORL_DTYPE_COUNT; d++) {
-        whorl_dtype_t dtype = (whorl_dtype_t)d;
-        size_t elem_nbytes = wh_dtype_nbytes(dtype);
-        struct expectation want = {.what = "divide", .dtype = dtype};
-        struct operands operands;
-
-        fill_operands(dtype, 200 + (uint64_t)d, &operands);
-        for (size_t k = 0; k < sizeof(divisors) / sizeof(divisors[0]); k++) {
-            for (size_t i = 0; i < LENGTH_MAX; i++) {
-                uint64_t a = ref_load(dtype, operands.a + i * elem_nbytes);
-                uint64_t quotient = ref_divide(dtype, a, divisors[k]);
-                ref_store(dtype, want.elements + i * elem_nbytes, quotient);
-            }
-            for (size_t t = 0; t < ntables; t++) {
-                check_divide(tables[t], &want, &operands, divisors[k]);
-            }
-        }
-    }
-}
-
-Test(reduce, the_table_has_a_name_and_every_kernel)
-{
-    const struct wh_kernels *kernels = wh_kernels_get();
-    cr_assert_not_null(kernels);
-    cr_assert_not_null(kernels->isa);
-
-    for (unsigned dtype = 0; dtype < WHORL_DTYPE_COUNT; dtype++) {
-        for (unsigned op = 0; op < WH_NKERNEL_OPS; op++) {
-            cr_assert_not_null(kernels->reduce[dtype][op], "dtype %u, op %u", dtype, op);
-        }
-        cr_assert_not_null(kernels->scale[dtype], "dtype %u", dtype);
-        cr_assert_not_null(kernels->divide[dtype], "dtype %u", dtype);
     }
 }
 
 Test(reduce, nothing_is_touched_when_there_are_no_elements)
 {
-    const struct wh_kernels *kernels = wh_kernels_get();
-
     /* Through NULL, any access would end the test. */
-    for (unsigned dtype = 0; dtype < WHORL_DTYPE_COUNT; dtype++) {
-        for (unsigned op = 0; op < WH_NKERNEL_OPS; op++) {
-            kernels->reduce[dtype][op](NULL, NULL, NULL, 0);
+    const void *srcs[4] = {NULL};
+    void *dsts[2] = {NULL};
+    for (size_t t = 0; wh_kernels_at(t) != NULL; t++) {
+        for (unsigned dtype = 0; dtype < WHORL_DTYPE_COUNT; dtype++) {
+            for (unsigned op = 0; op < WH_NKERNEL_OPS; op++) {
+                for (size_t nsrcs = 1; nsrcs <= 4; nsrcs++) {
+                    struct wh_combine c = {.dsts = dsts, .ndsts = 2, .srcs = srcs, .nsrcs = nsrcs};
+                    wh_kernels_at(t)->combine[dtype][op](&c);
+                    c.streaming = true;
+                    wh_kernels_at(t)->combine[dtype][op](&c);
+                }
+            }
+            wh_kernels_at(t)->scale[dtype](NULL, NULL, NULL, 0);
         }
-        kernels->scale[dtype](NULL, NULL, NULL, 0);
-        kernels->divide[dtype](NULL, NULL, 1, 0);
     }
+}
+
+Test(reduce, tables_are_found_by_name)
+{
+    cr_assert_eq(wh_kernels_named("auto"), wh_kernels_at(0));
+    cr_assert_null(wh_kernels_named("mmx"));
+    cr_assert_null(wh_kernels_named(""));
+    for (size_t t = 0; wh_kernels_at(t) != NULL; t++) {
+        cr_assert_eq(wh_kernels_named(wh_kernels_at(t)->isa), wh_kernels_at(t));
+    }
+}
+
+Test(reduce, whorl_isa_chooses_the_table)
+{
+    setenv("WHORL_ISA", "scalar", 1);
+    cr_assert_eq(wh_kernels_check(), WHORL_OK);
+    cr_assert_eq(wh_kernels_get(), &wh_kernels_scalar);
+}
+
+Test(reduce, an_instruction_set_that_cannot_be_had_is_an_error_that_lists_those_that_can)
+{
+    setenv("WHORL_ISA", "mmx", 1);
+    setenv("WHORL_DEBUG", "NONE", 1);
+    cr_assert_eq(wh_kernels_check(), WHORL_E_CONFIG);
+    cr_assert_not_null(strstr(wh_error_get(), "WHORL_ISA=mmx"), "%s", wh_error_get());
+    cr_assert_not_null(strstr(wh_error_get(), "scalar"), "%s", wh_error_get());
+    cr_assert_eq(wh_kernels_get(), wh_kernels_at(0));
 }
 
 static void *get_kernels(void *table_out)

@@ -233,11 +233,33 @@ static inline uint64_t ref_divide(whorl_dtype_t dtype, uint64_t a, uint32_t divi
     return ref_float_bits(dtype, (double)((float)x / (float)divisor));
 }
 
-/* The same bits, or NaNs of float32 or float64, which keep whatever payload the hardware chose. */
-static inline bool ref_same(whorl_dtype_t dtype, uint64_t got, uint64_t want)
+/*
+ * What a combination of nsrcs elements must give: sums and products of floats are formed in float32
+ * (float64 in float64) and rounded to the type once; one element without a divisor is copied.
+ */
+static inline uint64_t ref_combine(whorl_dtype_t dtype, enum wh_kernel_op op,
+                                   const uint64_t *elements, size_t nsrcs, uint32_t divisor)
 {
-    bool any_nan = dtype == WHORL_FLOAT32 || dtype == WHORL_FLOAT64;
-    return got == want || (any_nan && ref_is_nan(dtype, got) && ref_is_nan(dtype, want));
+    bool extreme = op == WH_KERNEL_MAX || op == WH_KERNEL_MIN;
+    if (extreme || ref_is_integer(dtype) || (nsrcs == 1 && divisor <= 1)) {
+        uint64_t result = elements[0];
+        for (size_t s = 1; s < nsrcs; s++) {
+            result = ref_reduce(dtype, op, result, elements[s]);
+        }
+        return divisor > 1 ? ref_divide(dtype, result, divisor) : result;
+    }
+    double wide = ref_float(dtype, elements[0]);
+    bool is_double = dtype == WHORL_FLOAT64;
+    for (size_t s = 1; s < nsrcs; s++) {
+        double x = ref_float(dtype, elements[s]);
+        double y = op == WH_KERNEL_SUM ? wide + x : wide * x;
+        float single = op == WH_KERNEL_SUM ? (float)wide + (float)x : (float)wide * (float)x;
+        wide = is_double ? y : (double)single;
+    }
+    if (divisor > 1) {
+        wide = is_double ? wide / divisor : (double)((float)wide / (float)divisor);
+    }
+    return ref_float_bits(dtype, wide);
 }
 
 /* A fixed sequence of bits (splitmix64), so that a failure can be had again. */

@@ -10,17 +10,46 @@ Test(sched, names_of_collectives_are_those_of_the_api)
     cr_expect_str_eq(wh_coll_str(WH_COLL_BROADCAST), "broadcast");
     cr_expect_str_eq(wh_coll_str(WH_COLL_REDUCE), "reduce");
     cr_expect_str_eq(wh_coll_str(WH_COLL_BARRIER), "barrier");
+    cr_expect_str_eq(wh_coll_str(WH_COLL_ALL_TO_ALL), "all_to_all");
+    cr_expect_str_eq(wh_coll_str(WH_COLL_GATHER), "gather");
+    cr_expect_str_eq(wh_coll_str(WH_COLL_SCATTER), "scatter");
+    cr_expect_str_eq(wh_coll_str(WH_COLL_ALL_GATHER_V), "all_gather_v");
+    cr_expect_str_eq(wh_coll_str(WH_COLL_REDUCE_SCATTER_V), "reduce_scatter_v");
+    cr_expect_str_eq(wh_coll_str(WH_COLL_ALL_TO_ALL_V), "all_to_all_v");
+    cr_expect_str_eq(wh_coll_str(WH_COLL_GATHER_V), "gather_v");
+    cr_expect_str_eq(wh_coll_str(WH_COLL_SCATTER_V), "scatter_v");
     cr_expect_str_eq(wh_coll_str(WH_COLL_SEND), "send");
     cr_expect_str_eq(wh_coll_str(WH_COLL_RECV), "recv");
     cr_expect_str_eq(wh_coll_str(WH_NCOLLS), "unknown");
 }
 
-Test(sched, three_collectives_reduce)
+/* Is coll one of the list, which ends with WH_NCOLLS? */
+static bool is_one_of(enum wh_coll coll, const enum wh_coll *list)
 {
-    for (uint32_t c = 0; c < WH_NCOLLS; c++) {
-        bool reduces =
-            c == WH_COLL_ALL_REDUCE || c == WH_COLL_REDUCE_SCATTER || c == WH_COLL_REDUCE;
-        cr_expect_eq(wh_coll_reduces((enum wh_coll)c), reduces, "%s", wh_coll_str((enum wh_coll)c));
+    while (*list != WH_NCOLLS && *list != coll) {
+        list++;
+    }
+    return *list == coll;
+}
+
+Test(sched, collectives_reduce_have_roots_and_sizes_as_in_the_api)
+{
+    static const enum wh_coll reduce[] = {WH_COLL_ALL_REDUCE, WH_COLL_REDUCE_SCATTER,
+                                          WH_COLL_REDUCE, WH_COLL_REDUCE_SCATTER_V, WH_NCOLLS};
+    static const enum wh_coll have_root[] = {WH_COLL_BROADCAST, WH_COLL_REDUCE,   WH_COLL_GATHER,
+                                             WH_COLL_SCATTER,   WH_COLL_GATHER_V, WH_COLL_SCATTER_V,
+                                             WH_COLL_SEND,      WH_COLL_RECV,     WH_NCOLLS};
+    static const enum wh_coll are_v[] = {WH_COLL_ALL_GATHER_V, WH_COLL_REDUCE_SCATTER_V,
+                                         WH_COLL_ALL_TO_ALL_V, WH_COLL_GATHER_V,
+                                         WH_COLL_SCATTER_V,    WH_NCOLLS};
+    static const enum wh_coll messages[] = {WH_COLL_SEND, WH_COLL_RECV, WH_NCOLLS};
+    for (int c = 0; c < WH_NCOLLS; c++) {
+        enum wh_coll coll = (enum wh_coll)c;
+        const char *name = wh_coll_str(coll);
+        cr_expect_eq(wh_coll_reduces(coll), is_one_of(coll, reduce), "%s", name);
+        cr_expect_eq(wh_coll_has_root(coll), is_one_of(coll, have_root), "%s", name);
+        cr_expect_eq(wh_coll_is_v(coll), is_one_of(coll, are_v), "%s", name);
+        cr_expect_eq(wh_coll_is_p2p(coll), is_one_of(coll, messages), "%s", name);
     }
 }
 

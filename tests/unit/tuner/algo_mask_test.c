@@ -121,7 +121,9 @@ Test(algo_mask, nccls_examples_parse)
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct wh_algo_mask mask = parse(texts[i]);
         for (int coll = 0; coll < WH_NCOLLS; coll++) {
-            cr_expect_gt(nallowed(mask, (enum wh_coll)coll), 0, "%s", texts[i]);
+            bool any = nallowed(mask, (enum wh_coll)coll) > 0 ||
+                       wh_algo_mask_has_arena(&mask, (enum wh_coll)coll);
+            cr_expect(any, "%s for %s", texts[i], wh_coll_str((enum wh_coll)coll));
         }
     }
     expect_all("allreduce:^nvls", WH_COLL_ALL_REDUCE);
@@ -165,11 +167,95 @@ Test(algo_mask, every_name_can_be_chosen_alone)
 
 Test(algo_mask, messages_and_barriers_cannot_be_taken_away)
 {
-    static const char *const texts[] = {"ring", "^p2p", "^dissemination", "^ring", "p2p"};
+    static const char *const texts[] = {"ring", "^p2p",  "^dissemination", "^ring",
+                                        "p2p",  "arena", "^arena",         "arena,ring"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         expect_all(texts[i], WH_COLL_SEND);
         expect_all(texts[i], WH_COLL_RECV);
-        expect_all(texts[i], WH_COLL_BARRIER);
+        struct wh_algo_mask mask = parse(texts[i]);
+        cr_expect(wh_algo_mask_has_arena(&mask, WH_COLL_BARRIER) ||
+                      nallowed(mask, WH_COLL_BARRIER) > 0,
+                  "%s", texts[i]);
+    }
+}
+
+/* ---- the arena ---- */
+
+static bool has_arena(const char *text, enum wh_coll coll)
+{
+    struct wh_algo_mask mask = parse(text);
+    return wh_algo_mask_has_arena(&mask, coll);
+}
+
+Test(algo_mask, the_arena_is_allowed_unless_somebody_says_otherwise)
+{
+    static const char *const texts[] = {"",           ";",     "arena",      "ARENA", "^ring",
+                                        "^tree,ring", "^nvls", "arena,ring", "^p2p"};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        for (int coll = 0; coll < WH_COLL_SEND; coll++) {
+            cr_expect(has_arena(texts[i], (enum wh_coll)coll), "%s for %s", texts[i],
+                      wh_coll_str((enum wh_coll)coll));
+        }
+    }
+}
+
+Test(algo_mask, arena_alone_leaves_no_schedule_and_a_hat_leaves_all)
+{
+    for (int coll = 0; coll < WH_COLL_SEND; coll++) {
+        cr_expect_eq(nallowed(parse("arena"), (enum wh_coll)coll), coll == WH_COLL_BARRIER, "%s",
+                     wh_coll_str((enum wh_coll)coll));
+        cr_expect_not(has_arena("^arena", (enum wh_coll)coll), "%s",
+                      wh_coll_str((enum wh_coll)coll));
+        expect_all("^arena", (enum wh_coll)coll);
+    }
+    expect_only("arena,ring", WH_COLL_ALL_REDUCE, "ring");
+}
+
+Test(algo_mask, the_name_of_a_schedule_keeps_the_arena_off_where_there_is_such_a_schedule)
+{
+    for (int coll = 0; coll < WH_COLL_SEND; coll++) {
+        cr_expect_eq(has_arena("ring", (enum wh_coll)coll), coll > WH_COLL_REDUCE, "%s",
+                     wh_coll_str((enum wh_coll)coll));
+    }
+    cr_expect(has_arena("tree", WH_COLL_ALL_GATHER), "there is no tree for all_gather");
+    cr_expect_not(has_arena("tree", WH_COLL_ALL_REDUCE));
+    cr_expect_not(has_arena("dissemination", WH_COLL_BARRIER));
+    cr_expect(has_arena("dissemination", WH_COLL_ALL_REDUCE));
+}
+
+Test(algo_mask, the_arena_can_be_chosen_for_one_function)
+{
+    cr_expect(has_arena("ring;allreduce:arena", WH_COLL_ALL_REDUCE));
+    cr_expect_eq(nallowed(parse("ring;allreduce:arena"), WH_COLL_ALL_REDUCE), 0);
+    cr_expect_not(has_arena("ring;allreduce:arena", WH_COLL_ALL_GATHER));
+    cr_expect_not(has_arena("allreduce:^arena", WH_COLL_ALL_REDUCE));
+    expect_all("allreduce:^arena", WH_COLL_ALL_REDUCE);
+    cr_expect(has_arena("allreduce:^arena", WH_COLL_BROADCAST));
+    cr_expect(has_arena("^arena;Broadcast:arena,tree", WH_COLL_BROADCAST));
+    expect_only("^arena;Broadcast:arena,tree", WH_COLL_BROADCAST, "tree");
+    cr_expect_not(has_arena("allreduce:ring", WH_COLL_ALL_REDUCE));
+}
+
+Test(algo_mask, functions_without_schedules_have_the_arena_or_messages)
+{
+    static const struct {
+        const char *name;
+        enum wh_coll coll;
+    } rows[] = {{"AllToAll", WH_COLL_ALL_TO_ALL},
+                {"all_to_all", WH_COLL_ALL_TO_ALL},
+                {"gather", WH_COLL_GATHER},
+                {"SCATTER", WH_COLL_SCATTER}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "%s:arena", rows[i].name);
+        cr_expect(has_arena(text, rows[i].coll), "%s", text);
+        snprintf(text, sizeof(text), "%s:^arena", rows[i].name);
+        cr_expect_not(has_arena(text, rows[i].coll), "%s", text);
+        cr_expect(has_arena(text, WH_COLL_ALL_REDUCE), "%s", text);
+        snprintf(text, sizeof(text), "%s:ring", rows[i].name);
+        struct wh_algo_mask mask;
+        cr_expect_eq(wh_algo_mask_parse(text, &mask), WHORL_E_CONFIG, "%s", text);
+        cr_expect_not_null(strstr(wh_error_get(), "leaves no algorithm"), "%s", wh_error_get());
     }
 }
 
@@ -179,7 +265,7 @@ Test(algo_mask, what_is_no_word_is_refused_with_the_words_that_are)
         const char *text;
         const char *says;
     } rows[] = {
-        {"rnig", "rnig is no algorithm; known are ring"},
+        {"rnig", "rnig is no algorithm; known are arena, ring"},
         {"ring;allreduce:rnig", "rnig is no algorithm"},
         {"ring tree", "ring tree is no algorithm"},
         {"^^ring", "^ring is no algorithm"},

@@ -138,6 +138,20 @@ static inline const uint8_t *bufs_original_input(const struct bufs *b)
     return b->original + (b->input - b->block);
 }
 
+/* acc = (acc op part) / divisor; acc / divisor if part is NULL. */
+static inline void trial_combine(wh_combine_fn combine, uint8_t *acc, const uint8_t *part,
+                                 uint32_t divisor, size_t nelems)
+{
+    void *dsts[] = {acc};
+    const void *srcs[] = {acc, part};
+    combine(&(struct wh_combine){.dsts = dsts,
+                                 .ndsts = 1,
+                                 .srcs = srcs,
+                                 .nsrcs = part != NULL ? 2 : 1,
+                                 .nelems = nelems,
+                                 .divisor = divisor});
+}
+
 /* acc = op over the inputs of all ranks, from byte `from` of each on; count elements. */
 static inline void trial_fold(const struct trial *t, const struct bufs *bufs, uint32_t nranks,
                               size_t from, uint8_t *acc)
@@ -159,11 +173,11 @@ static inline void trial_fold(const struct trial *t, const struct bufs *bufs, ui
         if (r == 0) {
             memcpy(acc, part, nbytes);
         } else {
-            k->reduce[t->dtype][op](acc, acc, part, t->count);
+            trial_combine(k->combine[t->dtype][op], acc, part, 1, t->count);
         }
     }
     if (t->redop == WHORL_AVG) {
-        k->divide[t->dtype](acc, acc, nranks, t->count);
+        trial_combine(k->combine[t->dtype][op], acc, NULL, nranks, t->count);
     }
     free(part);
 }

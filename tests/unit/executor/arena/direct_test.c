@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Buffers that all ranks can address: nothing is staged, and what a peer says is checked. */
+#include "world.h"
+
+static const enum wh_coll colls[] = {WH_COLL_ALL_REDUCE, WH_COLL_ALL_GATHER, WH_COLL_REDUCE_SCATTER,
+                                     WH_COLL_BROADCAST,  WH_COLL_REDUCE,     WH_COLL_ALL_TO_ALL,
+                                     WH_COLL_GATHER,     WH_COLL_SCATTER};
+
+static struct call_spec spec_of(enum wh_coll coll, size_t count)
+{
+    return (struct call_spec){
+        .coll = coll, .count = count, .dtype = WHORL_FLOAT32, .memory = CALL_SHARED, .seed = count};
+}
+
+/* Has anybody staged anything? */
+static bool is_staging_clean(const struct world *world)
+{
+    for (uint32_t r = 0; r < world->n; r++) {
+        const uint8_t *staging = arena_staging(world->arenas[r], r, 0);
+        const uint8_t *other = arena_staging(world->arenas[r], r, 1);
+        for (size_t i = 0; i < WORLD_CHUNK_NBYTES; i++) {
+            if (staging[i] != 0 || other[i] != 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+Test(direct, buffers_in_shared_memory_are_not_staged)
+{
+    for (int is_one_process = 0; is_one_process < 2; is_one_process++) {
+        for (size_t i = 0; i < ARRAY_LEN(colls); i++) {
+            struct world world;
+            world_open(&world, 4, is_one_process, i);
+            struct call_spec spec = spec_of(colls[i], 10000);
+            spec.memory = is_one_process ? CALL_PRIVATE : CALL_SHARED;
+            world_do(&world, &spec);
+            cr_expect(is_staging_clean(&world), "%s", wh_coll_str(colls[i]));
+            spec.memory = CALL_PRIVATE;
+            world_do(&world, &spec);
+            cr_expect_eq(is_staging_clean(&world), is_one_process != 0, "%s",
+                         wh_coll_str(colls[i]));
+            world_close(&world);
+        }
+    }
+}
+
+/* The same buffers again and again, in place too: windows are mapped once. */
+Test(direct, windows_are_used_again)
+{
+    for (size_t i = 0; i < ARRAY_LEN(colls); i++) {
+        struct world world;
+        struct call_spec spec = spec_of(colls[i], 4001);
+        struct call *call = call_create(&spec, 3);
+        world_open(&world, 3, false, i);
+        for (uint32_t k = 0; k < 4; k++) {
+            world_play(&world, &call, 1);
+        }
+        cr_expect(is_staging_clean(&world));
+        call_destroy(call);
+        world_close(&world);
+    }
+}
+
+/* More regions than a rank has slots, each used once and gone. */
+Test(direct, regions_come_and_go)
+{
+    struct world world;
+    world_open(&world, 2, false, 4);
+    for (uint32_t i = 0; i < 2 * WH_WINDOWS_MAX; i++) {
+        struct call_spec spec = spec_of(colls[i % ARRAY_LEN(colls)], 5000 + i);
+        world_do(&world, &spec);
+    }
+    cr_expect(is_staging_clean(&world));
+    world_close(&world);
+}
+
+Test(direct, vectors_of_any_length_and_alignment_are_right)
+{
+    for (uint32_t n = 2; n <= 5; n++) {
+        struct world world;
+        world_open(&world, n, n % 2, n);
+        for (size_t count = 2049; count < 2049 + 70; count += 3) {
+            struct call_spec spec = spec_of(count % 2 ? WH_COLL_ALL_REDUCE : WH_COLL_REDUCE, count);
+            spec.misaligned = (unsigned)count % 64;
+            spec.in_place = count % 4 == 1;
+            spec.root = (uint32_t)count % n;
+            world_do(&world, &spec);
+        }
+        world_close(&world);
+    }
+}
+
+/* ---- damage ---- */
+
+/* Rank 1 of two has entered an all_reduce with buffers that were mapped before; its record is
+ * changed before rank 0 reads it. */
+static whorl_result_t with_record(void (*damage)(struct arena_record *record), enum wh_coll coll)
+{
+    struct world world;
+    struct call_spec spec = spec_of(coll, 5000);
+    struct call *call = call_create(&spec, 2);
+    struct world_drive d = {.world = &world, .calls = &call, .ncalls = 1};
+    struct arena_record record;
+    bool moved = false;
+    world_open(&world, 2, false, 1);
+    world_play(&world, &call, 1);
+    cr_assert_eq(world_step(&d, 1, &moved), WHORL_OK);
+    arena_read_record(world.arenas[1], 1, &record);
+    cr_assert(record.reach == ARENA_MAPPED && !record.new_send && !record.new_recv);
+    damage(&record);
+    memcpy(arena_slot(world.arenas[1], 1, 2)->inside, &record, sizeof(record));
+    whorl_result_t rc = WHORL_OK;
+    for (uint32_t i = 0; i < 10 && rc == WHORL_OK && d.next[0] == 0; i++) {
+        rc = world_step(&d, 0, &moved);
+    }
+    call_destroy(call);
+    world_close(&world);
+    return rc;
+}
+
+static void far_send(struct arena_record *record)
+{
+    record->send = UINT64_MAX - 64;
+}
+
+static void far_recv(struct arena_record *record)
+{
+    record->recv = (uint64_t)1 << 40;
+}
+
+static void end_of_region(struct arena_record *record)
+{
+    record->send = (2 << 20) - 8;
+}
+
+static void other_send_slot(struct arena_record *record)
+{
+    record->send_slot = UINT32_MAX;
+}
+
+static void unused_recv_slot(struct arena_record *record)
+{
+    record->recv_slot = WH_WINDOWS_MAX - 1;
+}
+
+Test(direct, records_that_point_outside_are_damage_and_are_not_followed)
+{
+    cr_expect_eq(with_record(far_send, WH_COLL_ALL_REDUCE), WHORL_E_PEER);
+    cr_expect_not_null(strstr(wh_error_get(), "rank 1"), "%s", wh_error_get());
+    cr_expect_eq(with_record(far_recv, WH_COLL_ALL_REDUCE), WHORL_E_PEER);
+    cr_expect_eq(with_record(end_of_region, WH_COLL_ALL_GATHER), WHORL_E_PEER);
+    cr_expect_eq(with_record(other_send_slot, WH_COLL_ALL_TO_ALL), WHORL_E_PEER);
+    cr_expect_eq(with_record(other_send_slot, WH_COLL_REDUCE_SCATTER), WHORL_E_PEER);
+    cr_expect_eq(with_record(unused_recv_slot, WH_COLL_ALL_REDUCE), WHORL_E_PEER);
+}
+
+static void new_window_nowhere(struct arena_record *record)
+{
+    record->new_send = 1;
+    record->send_slot = 12345;
+}
+
+/* What cannot be mapped is refused by all, and goes through staging. */
+Test(direct, a_new_window_that_is_nowhere_is_not_mapped)
+{
+    cr_expect_eq(with_record(new_window_nowhere, WH_COLL_ALL_REDUCE), WHORL_OK);
+}
