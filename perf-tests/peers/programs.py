@@ -34,12 +34,12 @@ class Place:
 
     def shared(self, name):
         """A file in shared memory; the driver's process id keeps runs apart."""
-        return SHARED / f"whorl-peers-{os.getpid()}-{name}"
+        return SHARED / f"peers-of-whorl-{os.getpid()}-{name}"
 
     @staticmethod
     def clean():
         """Removes this run's files in shared memory, and those of runs that are no more."""
-        for path in SHARED.glob("whorl-peers-*"):
+        for path in SHARED.glob("peers-of-whorl-*"):
             pid = path.name.split("-")[2]
             if pid == str(os.getpid()) or not pathlib.Path(f"/proc/{pid}").exists():
                 path.unlink()

@@ -241,7 +241,7 @@ void arena_finish(struct wh_arena *a, uint64_t nsteps);
 
 /* ---- small.c, open.c, twoshot.c, levels.c, exchange.c, direct.c: the stages of each way ---- */
 
-whorl_result_t arena_advance_small(struct wh_arena *a);
+whorl_result_t arena_advance_small(struct wh_arena *a, bool *moved_out);
 
 /* From entering to the first chunk, then one of the bodies. */
 whorl_result_t arena_advance_long(struct wh_arena *a, bool *moved_out);

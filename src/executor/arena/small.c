@@ -93,7 +93,7 @@ static whorl_result_t meet(struct wh_arena *a)
     return arena_meet(a, a->run.pattern.from_root ? a->run.root : ARENA_ALL);
 }
 
-whorl_result_t arena_advance_small(struct wh_arena *a)
+whorl_result_t arena_advance_small(struct wh_arena *a, bool *moved_out)
 {
     struct arena_run *run = &a->run;
     if (a->n == 1) {
@@ -110,6 +110,7 @@ whorl_result_t arena_advance_small(struct wh_arena *a)
         arena_enter(a);
         arena_prepare_next(a, arena_sends(a, a->me) ? brought_nbytes(a) : 0);
         run->stage = ARENA_MEET;
+        *moved_out = true;
     }
     whorl_result_t rc = meet(a);
     if (rc != WHORL_OK) {

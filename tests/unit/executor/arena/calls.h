@@ -128,7 +128,8 @@ static inline size_t call_block(const struct call *call, uint32_t src, uint32_t 
     }
 }
 
-/* Lays out the blocks of a buffer: one, or one per rank; fills starts; returns the elements of the whole. */
+/* Lays out the blocks of a buffer: one, or one per rank. Fills starts; returns the elements of the
+ * whole. */
 static inline size_t call_lay_out(const struct call *call, uint64_t salt, bool is_many,
                                   const size_t *counts, size_t *starts)
 {
