@@ -40,7 +40,7 @@ class Place:
     def clean():
         """Removes this run's files in shared memory, and those of runs that are no more."""
         for path in SHARED.glob("peers-of-whorl-*"):
-            pid = path.name.split("-")[2]
+            pid = path.name.split("-")[3]
             if pid == str(os.getpid()) or not pathlib.Path(f"/proc/{pid}").exists():
                 path.unlink()
 
