@@ -127,6 +127,8 @@ static void end_call(struct wh_batch *b, struct part *part, struct running_call 
     if (call->state == CALL_RUNNING) {
         if (call->row != NULL) {
             call->row->busy = false;
+        } else if (rc != WHORL_OK) {
+            wh_arena_leave(call->call.comm->arena);
         }
         part->collective_running &= wh_coll_is_p2p(call->call.coll);
     }
@@ -462,6 +464,7 @@ whorl_result_t wh_batch_run_one(struct wh_call *call)
         whorl_result_t rc = run_in_arena(call);
         if (rc != WHORL_IN_PROGRESS) {
             if (rc != WHORL_OK) {
+                wh_arena_leave(comm->arena);
                 rc = wh_comm_fail(comm, rc, wh_error_get());
                 wh_comm_keep_error(comm);
             }

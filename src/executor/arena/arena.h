@@ -76,6 +76,13 @@ WH_MUST_CHECK whorl_result_t wh_arena_advance(struct wh_arena *arena, bool *move
  *  calls it before it does anything but advance again at once. */
 void wh_arena_wake(struct wh_arena *arena);
 
+/**
+ * Tells the others that this rank gives up the operation at work, because the communicator has
+ * failed. From now on the caller may do to its buffers what it likes, and whoever has worked on them
+ * must not take the result for good: it waits until it hears of the failure too.
+ */
+void wh_arena_leave(struct wh_arena *arena);
+
 /** The operation at work, or the last one. */
 void wh_arena_signature(const struct wh_arena *arena, struct wh_signature *sig_out);
 

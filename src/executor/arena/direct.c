@@ -111,6 +111,22 @@ static whorl_result_t take_blocks(struct wh_arena *a)
     return WHORL_OK;
 }
 
+void wh_arena_leave(struct wh_arena *a)
+{
+    atomic_store(&arena_head(a, a->me)->has_left, 1);
+}
+
+/* Has somebody left whose buffers this operation has used? It said so before it touched them. */
+static bool has_anyone_left(const struct wh_arena *a)
+{
+    for (uint32_t r = 0; r < a->n; r++) {
+        if (atomic_load_explicit(&arena_head(a, r)->has_left, memory_order_acquire) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Whom this rank waits for at the end: whoever reads its input or writes its output. */
 static whorl_result_t await_others(struct wh_arena *a)
 {
@@ -139,6 +155,9 @@ whorl_result_t arena_direct_body(struct wh_arena *a, bool *moved_out)
         *moved_out = true;
     }
     whorl_result_t rc = await_others(a);
+    if (rc == WHORL_OK && has_anyone_left(a)) {
+        rc = WHORL_IN_PROGRESS; /* the communicator's failure is on its way */
+    }
     if (rc != WHORL_OK) {
         return rc;
     }

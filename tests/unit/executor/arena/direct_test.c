@@ -167,3 +167,27 @@ Test(direct, a_new_window_that_is_nowhere_is_not_mapped)
 {
     cr_expect_eq(with_record(new_window_nowhere, WH_COLL_ALL_REDUCE), WHORL_OK);
 }
+
+/* A rank that gives up may change its buffers while others still read them. */
+Test(direct, nobody_succeeds_when_a_rank_has_left)
+{
+    struct world world;
+    struct call_spec spec = spec_of(WH_COLL_ALL_REDUCE, 10000);
+    spec.memory = CALL_PRIVATE;
+    struct call *call = call_create(&spec, 3);
+    bool moved;
+    world_open(&world, 3, true, 1);
+    for (uint32_t r = 0; r < 3; r++) {
+        wh_arena_start(world.arenas[r], WH_COLL_ALL_REDUCE, 0, &call->ranks[r].op);
+        cr_assert_eq(wh_arena_advance(world.arenas[r], &moved), WHORL_IN_PROGRESS);
+    }
+    /* Rank 0 has done its part; rank 1 only now reads what rank 0 brought. */
+    cr_assert_eq(wh_arena_advance(world.arenas[0], &moved), WHORL_IN_PROGRESS);
+    wh_arena_leave(world.arenas[0]);
+    for (int i = 0; i < 10; i++) {
+        cr_expect_eq(wh_arena_advance(world.arenas[1], &moved), WHORL_IN_PROGRESS);
+        cr_expect_eq(wh_arena_advance(world.arenas[2], &moved), WHORL_IN_PROGRESS);
+    }
+    call_destroy(call);
+    world_close(&world);
+}
