@@ -253,3 +253,23 @@ size_t wh_cache_nbytes(void)
 #endif
     return nbytes > 0 ? (size_t)nbytes : UNKNOWN_NBYTES;
 }
+
+uint32_t wh_current_cpu(void)
+{
+    int cpu = sched_getcpu();
+    return cpu >= 0 ? (uint32_t)cpu : WH_CPUS_ANY;
+}
+
+void wh_leave_cpu(uint32_t cpu)
+{
+    /* Machines that are too large for this mask have room enough. */
+    cpu_set_t mask, others;
+    if (cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof(mask), &mask) != 0) {
+        return;
+    }
+    others = mask;
+    CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof(others), &others) == 0) {
+        (void)sched_setaffinity(0, sizeof(mask), &mask);
+    }
+}

@@ -91,6 +91,12 @@ WH_MUST_CHECK whorl_result_t wh_wait(const struct wh_wait *wait);
  *  at least 1. Read once. */
 uint32_t wh_usable_cpus(void);
 
+/** The core that this thread runs on, for comparing with what another thread was told. */
+uint32_t wh_current_cpu(void);
+
+/** Moves this thread to another core, if it may use any but `cpu`; it may come back later. */
+void wh_leave_cpu(uint32_t cpu);
+
 /** Bytes of the last-level cache; 32 MiB where the system does not say. */
 size_t wh_cache_nbytes(void);
 

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NSPINS_LEAST = 4 };
+enum { NSPINS_LEAST = 4, LONG_WAITS_TO_SPREAD = 32 };
 
 enum call_state { CALL_PENDING, CALL_RUNNING, CALL_DONE };
 
@@ -446,6 +446,10 @@ static whorl_result_t run_in_arena(struct wh_call *call)
     /* Where spinning does not pay, because the other rank has this very core, it soon stops, and
      * where a few polls do, it is back at once. */
     if (rc == WHORL_IN_PROGRESS) {
+        bool has_own_core = comm->fabric.ranks_per_core <= 1;
+        if (has_own_core && ++comm->nlong_waits % LONG_WAITS_TO_SPREAD == 0) {
+            wh_arena_spread(comm->arena);
+        }
         comm->nspins = comm->nspins / 2 > NSPINS_LEAST ? comm->nspins / 2 : NSPINS_LEAST;
     } else if (nspins > 0) {
         comm->nspins = comm->patience.nspins;

@@ -97,8 +97,9 @@ struct whorl_comm {
     struct wh_wire *wire;
     struct wh_arena *arena; /* NULL: none */
     struct wh_plans plans;
-    uint64_t next_seq; /* of collectives; the first is 1 */
-    uint32_t nspins;   /* polls that pay at present; at most those of patience */
+    uint64_t next_seq;    /* of collectives; the first is 1 */
+    uint32_t nspins;      /* polls that pay at present; at most those of patience */
+    uint32_t nlong_waits; /* that were not over after so many polls */
 };
 
 /** One call of the API, checked and ready to run. */

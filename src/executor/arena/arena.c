@@ -162,7 +162,8 @@ void wh_arena_start(struct wh_arena *a, enum wh_coll coll, uint32_t root, const 
 
 whorl_result_t wh_arena_advance(struct wh_arena *a, bool *moved_out)
 {
-    return a->run.way == ARENA_SMALL ? arena_advance_small(a, moved_out) : arena_advance_long(a, moved_out);
+    return a->run.way == ARENA_SMALL ? arena_advance_small(a, moved_out)
+                                     : arena_advance_long(a, moved_out);
 }
 
 /* What all ranks agree on in a call; the block sizes of v-collectives are compared one by one. */

@@ -83,6 +83,13 @@ void wh_arena_wake(struct wh_arena *arena);
  */
 void wh_arena_leave(struct wh_arena *arena);
 
+/**
+ * Moves this thread to another core if a lower rank has this one. For ranks that wait and should
+ * have cores of their own: two that hand a core to each other so often look busy and warm to the
+ * kernel, which then leaves them together for long.
+ */
+void wh_arena_spread(struct wh_arena *arena);
+
 /** The operation at work, or the last one. */
 void wh_arena_signature(const struct wh_arena *arena, struct wh_signature *sig_out);
 

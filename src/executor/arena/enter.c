@@ -86,6 +86,18 @@ void arena_prepare_next(const struct wh_arena *a, size_t nbytes)
     }
 }
 
+void wh_arena_spread(struct wh_arena *a)
+{
+    uint32_t cpu = wh_current_cpu();
+    atomic_store_explicit(&arena_head(a, a->me)->cpu, cpu + 1, memory_order_relaxed);
+    for (uint32_t r = 0; r < a->me; r++) {
+        if (atomic_load_explicit(&arena_head(a, r)->cpu, memory_order_relaxed) == cpu + 1) {
+            wh_leave_cpu(cpu);
+            return;
+        }
+    }
+}
+
 /* Finds the first call in which two ranks differ; both records are copies. */
 static bool first_difference(const struct arena_call *mine, const struct arena_call *theirs,
                              uint32_t seq, uint32_t *seq_out)

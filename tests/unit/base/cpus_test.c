@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <ftw.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,4 +140,25 @@ Test(cpus, the_key_of_this_process_stays_the_same)
 {
     cr_assert_neq(wh_usable_cpus_key(), 0);
     cr_assert_eq(wh_usable_cpus_key(), wh_usable_cpus_key());
+}
+
+Test(cpus, a_thread_can_leave_its_core_and_keeps_its_affinity)
+{
+    cpu_set_t before, after;
+    cr_assert_eq(sched_getaffinity(0, sizeof(before), &before), 0);
+    uint32_t cpu = wh_current_cpu();
+    wh_leave_cpu(cpu);
+    cr_assert_eq(sched_getaffinity(0, sizeof(after), &after), 0);
+    cr_expect(CPU_EQUAL(&before, &after));
+
+    /* With one core only there is nowhere to go. */
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(wh_current_cpu(), &one);
+    cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+    cpu = wh_current_cpu();
+    wh_leave_cpu(cpu);
+    cr_expect_eq(wh_current_cpu(), cpu);
+    cr_assert_eq(sched_getaffinity(0, sizeof(after), &after), 0);
+    cr_expect(CPU_EQUAL(&one, &after));
 }

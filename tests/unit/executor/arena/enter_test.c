@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What ranks tell each other: calls that differ, memory that is damaged, and who waits for whom. */
+#include "base/wait.h"
 #include "world.h"
+
+#include <sched.h>
 
 /* Drives two ranks or more through their calls until one fails; NULL calls are not made. */
 static whorl_result_t drive(struct world *world, struct call *const *calls, uint32_t ncalls,
@@ -291,5 +294,25 @@ Test(enter, descriptions_are_terminated_however_short)
     char text[8] = "xxxxxxx";
     wh_arena_describe(world.arenas[0], text, 5);
     cr_expect_eq(strlen(text), 4);
+    world_close(&world);
+}
+
+Test(enter, ranks_that_share_a_core_move_apart)
+{
+    cpu_set_t mask;
+    cr_assert_eq(sched_getaffinity(0, sizeof(mask), &mask), 0);
+    if (CPU_COUNT(&mask) < 2) {
+        cr_skip_test("one core: there is nowhere to go");
+    }
+    struct world world;
+    world_open(&world, 2, false, 1);
+    int nmoved = 0;
+    for (int i = 0; i < 100; i++) {
+        uint32_t cpu = wh_current_cpu();
+        atomic_store(&arena_head(world.arenas[1], 0)->cpu, cpu + 1);
+        wh_arena_spread(world.arenas[1]);
+        nmoved += wh_current_cpu() != cpu;
+    }
+    cr_expect_gt(nmoved, 50, "%d of 100", nmoved);
     world_close(&world);
 }
