@@ -7,7 +7,7 @@
  * beside that word or behind it, so the smallest calls move one cache line per rank and wait once.
  *
  *   small      what a rank brings fits its slot: enter, wait, read what the others brought
- *   two-shot   all_reduce and reduce: by chunks through staging memory that stays in cache; of each
+ *   two-shot   all_reduce and reduce of more than two ranks: by chunks through staging memory that stays in cache; of each
  *              chunk every rank combines one slice of all inputs, then reads the other slices
  *   levels     all_reduce where ranks are in groups that share a cache or a NUMA node: as two-shot,
  *              first inside the groups and then among them

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Blocks through staging: everything that is not a reduction of whole vectors.
+ * Blocks through staging: everything but reductions of whole vectors by more than two ranks. (Two
+ * ranks read as much of each other in one shot as in two.)
  *
  * Every block is cut into as many parts as there are chunks; a chunk of a sender holds a part of
  * each of its blocks, so all receivers have work in every chunk, however uneven the blocks are.

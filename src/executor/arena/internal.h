@@ -324,7 +324,7 @@ void arena_bring(const struct wh_arena *a, void *dst, const void *src, size_t nb
 /* Are the operation's results so large that caches are of no use to them? */
 bool arena_is_streaming(const struct wh_arena *a);
 
-/* A copy that nothing follows soon if it is large. */
+/* A copy; nothing to do where both are the same or there are no bytes. */
 void arena_copy(void *dst, const void *src, size_t nbytes);
 
 #endif
