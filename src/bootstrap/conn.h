@@ -9,7 +9,7 @@
 #include "base/macros.h"
 #include "base/sock.h"
 #include "bootstrap/frame.h"
-#include "bootstrap/handshake.h"
+#include "base/handshake.h"
 
 #include <stdbool.h>
 #include <stddef.h>

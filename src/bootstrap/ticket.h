@@ -3,6 +3,7 @@
 #ifndef WH_BOOTSTRAP_TICKET_H
 #define WH_BOOTSTRAP_TICKET_H
 
+#include "base/handshake.h"
 #include "base/sock.h"
 
 #include <whorl/whorl.h>
@@ -10,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { WH_SECRET_NBYTES = 16, WH_NADDRS_MAX = 5 };
+enum { WH_NADDRS_MAX = 5 };
 
 struct wh_ticket {
     uint8_t secret[WH_SECRET_NBYTES];

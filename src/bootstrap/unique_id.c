@@ -5,7 +5,7 @@
 #include "base/random.h"
 #include "base/sock.h"
 #include "bootstrap/boot.h"
-#include "bootstrap/crypto.h"
+#include "base/crypto.h"
 #include "bootstrap/root.h"
 #include "bootstrap/self.h"
 #include "bootstrap/ticket.h"

@@ -49,26 +49,29 @@ static bool parse_mapping(char *line, struct mapping *mapping_out)
     return true;
 }
 
-/* Is fd a file of the mapping? */
-static bool is_file_of(int fd, const struct mapping *mapping)
+/* Is it the file of the mapping? */
+static bool is_file_of(const struct stat *st, const struct mapping *mapping)
 {
-    struct stat st;
-    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_dev == mapping->dev &&
-           st.st_ino == mapping->ino;
+    return S_ISREG(st->st_mode) && st->st_dev == mapping->dev && st->st_ino == mapping->ino;
 }
 
 /* Opens path if it is the file of the mapping; else -1. */
 static int open_if_file_of(const char *path, const struct mapping *mapping)
 {
+    struct stat st;
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd >= 0 && !is_file_of(fd, mapping)) {
+    if (fd >= 0 && (fstat(fd, &st) != 0 || !is_file_of(&st, mapping))) {
         close(fd);
         fd = -1;
     }
     return fd;
 }
 
-/* Opens the file of a mapping anew through a descriptor that is open here; -1 if there is none. */
+/*
+ * Opens the file of a mapping anew through a descriptor that is open here; -1 if there is none. The
+ * descriptors are other threads', which may close them meanwhile: they are looked at by name only,
+ * and what was opened is looked at again.
+ */
 static int open_through_descriptors(const struct mapping *mapping)
 {
     DIR *dir = opendir("/proc/self/fd");
@@ -78,11 +81,10 @@ static int open_through_descriptors(const struct mapping *mapping)
     int fd = -1;
     const struct dirent *item;
     while (fd < 0 && (item = readdir(dir)) != NULL) {
-        char *end;
-        long number = strtol(item->d_name, &end, 10);
-        if (*end == '\0' && end != item->d_name && is_file_of((int)number, mapping)) {
-            char path[64];
-            snprintf(path, sizeof(path), "/proc/self/fd/%ld", number);
+        char path[sizeof("/proc/self/fd/") + sizeof(item->d_name)];
+        struct stat st;
+        snprintf(path, sizeof(path), "/proc/self/fd/%s", item->d_name);
+        if (stat(path, &st) == 0 && is_file_of(&st, mapping)) {
             fd = open_if_file_of(path, mapping);
         }
     }

@@ -29,6 +29,7 @@ enum {
     WH_ADDRESS_NBYTES_MAX = 128,
     WH_SLOT_HEAD_NBYTES = 48, /* carried beside the data of every message */
     WH_REGION_ALIGN_NBYTES = 2 << 20,
+    WH_WIRE_SECRET_NBYTES = 16,
 };
 
 enum wh_transport_flags {
@@ -44,6 +45,8 @@ struct wh_wire_env {
     uint32_t nchannels;
     uint32_t nslots;
     size_t slot_nbytes; /* data bytes of one slot; a multiple of 64 */
+    /* Known to this communicator's ranks only: what they prove to each other on connections. */
+    uint8_t secret[WH_WIRE_SECRET_NBYTES];
     /* Memory that each rank of a host has in one piece that all of them share, see region(); a
      * multiple of WH_REGION_ALIGN_NBYTES; 0: none. */
     size_t region_nbytes;
@@ -128,6 +131,29 @@ struct whorl_transport_ops {
      * they are touched. Once, after connect(), and only if this rank reaches every rank of its
      * host. Gone with close(). NULL if this transport has none. */
     whorl_result_t (*region)(struct wh_transport_wire *wire, struct wh_region *region_out);
+
+    /* ---- transports that carry messages, and have no memory that peers read or write ---- */
+
+    /* Instead of acquire, fill and post: sends nbytes (<= slot_nbytes) straight from memory of the
+     * caller. WHORL_IN_PROGRESS: call again with the same arguments before anything else is sent on
+     * this link. WHORL_OK: the message is on its way and its memory the caller's again. As with
+     * post, the peer need not take the message for that. NULL if this transport has none. */
+    whorl_result_t (*send_from)(struct wh_link *link, const uint8_t head[WH_SLOT_HEAD_NBYTES],
+                                const void *data, size_t nbytes);
+    /* As poll, but the message, if it has exactly nbytes, may be put straight to data: slot_out
+     * says where it is. While it says WHORL_IN_PROGRESS the link may write to data, whenever this
+     * wire is used. NULL if this transport has none. */
+    whorl_result_t (*recv_into)(struct wh_link *link, void *data, size_t nbytes,
+                                struct wh_slot *slot_out);
+    /* WHORL_OK when nothing that was posted on this link is left to be sent by this rank, which
+     * only progress() and the functions of links do. NULL: always. */
+    whorl_result_t (*flush)(struct wh_link *link);
+    /* Goes on with all that is under way on this wire. To be called by whoever waits for a link.
+     * NULL: links need no help. */
+    whorl_result_t (*progress)(struct wh_transport_wire *wire);
+    /* A descriptor that polls as readable when progress() has something to do; it stays the
+     * wire's. NULL or -1: none. */
+    int (*wait_fd)(struct wh_transport_wire *wire);
 };
 
 #endif

@@ -6,7 +6,7 @@
  * Build with clang -fsanitize=fuzzer,address,undefined.
  */
 #include "bootstrap/frame.h"
-#include "bootstrap/handshake.h"
+#include "base/handshake.h"
 #include "bootstrap/ticket.h"
 
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See crypto.h. */
-#include "bootstrap/crypto.h"
+#include "base/crypto.h"
 
 #include <pthread.h>
 

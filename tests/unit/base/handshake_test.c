@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/bytes.h"
-#include "bootstrap/handshake.h"
+#include "base/handshake.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -14,16 +14,18 @@
  * be answered with its own message. The answerer proves itself first: a caller never shows what it
  * has to somebody who does not know the secret. This is a pure state machine: bytes in, bytes out.
  */
-#ifndef WH_BOOTSTRAP_HANDSHAKE_H
-#define WH_BOOTSTRAP_HANDSHAKE_H
+#ifndef WH_BASE_HANDSHAKE_H
+#define WH_BASE_HANDSHAKE_H
 
 #include "base/macros.h"
-#include "bootstrap/ticket.h"
+
+#include <whorl/whorl.h>
 
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
+    WH_SECRET_NBYTES = 16, /* of a job, and of a communicator */
     WH_PROTOCOL_VERSION = 1,
     WH_NONCE_NBYTES = 16,
     WH_MAC_NBYTES = 32,
@@ -34,7 +36,7 @@ enum {
 };
 
 /** What the caller wants. Part of what is proved: a call to the root is none to a rank. */
-enum wh_purpose { WH_PURPOSE_JOIN = 1, WH_PURPOSE_EDGE = 2 };
+enum wh_purpose { WH_PURPOSE_JOIN = 1, WH_PURPOSE_EDGE = 2, WH_PURPOSE_DATA = 3 };
 
 enum wh_shake_state {
     WH_SHAKE_CALLED,    /* caller: hello sent, waits for the challenge */

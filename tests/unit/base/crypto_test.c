@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/thread.h"
-#include "bootstrap/crypto.h"
+#include "base/crypto.h"
 
 #include <criterion/criterion.h>
 #include <stdatomic.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the library must not be doing while the process forks. */
-#ifndef WH_BOOTSTRAP_CRYPTO_H
-#define WH_BOOTSTRAP_CRYPTO_H
+#ifndef WH_BASE_CRYPTO_H
+#define WH_BASE_CRYPTO_H
 
 /**
  * Around every call of libcrypto. Its locks do not survive a fork(): a child that was forked while

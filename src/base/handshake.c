@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The handshake's messages and steps. See handshake.h. */
-#include "bootstrap/handshake.h"
+#include "base/handshake.h"
 
 #include "base/bytes.h"
-#include "bootstrap/crypto.h"
+#include "base/crypto.h"
 
 #include <assert.h>
 #include <openssl/crypto.h>
