@@ -95,6 +95,7 @@ if [ "$level" != build ]; then
     need required python3 python3 command -v python3
     need optional g++ gcc-c++ command -v c++
     need optional libcriterion-dev criterion-devel has_module criterion
+    need optional iproute2 iproute command -v ip
 fi
 if [ "$level" = all ]; then
     need optional openmpi-bin openmpi command -v mpirun

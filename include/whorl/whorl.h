@@ -13,8 +13,8 @@
  *           story of the last failure (rank, peer, host, errno, what to do) is whorl_last_error().
  *           Out-parameters come last and are written only on success.
  * Threads   Different communicators are independent. On one communicator one call at a time, but
- *           whorl_comm_abort(), whorl_comm_async_error(), whorl_comm_rank() and whorl_comm_size()
- *           may come from any thread at any time, also while another call waits.
+ *           whorl_comm_abort(), whorl_comm_async_error(), whorl_comm_dump(), whorl_comm_rank() and
+ *           whorl_comm_size() may come from any thread at any time, also while another call waits.
  * Processes A child made by fork() must not use communicators of its parent; it can make its own.
  * Waiting   Every wait ends: by success, by a deadline or by an abort. (WHORL_TIMEOUT=0 takes the
  *           deadlines of operations away.)
@@ -23,7 +23,7 @@
  * Units     count is in elements, never in bytes. A count of 0 is allowed and moves nothing.
  * Failure   Wrong arguments (WHORL_E_ARG) leave the communicator working. After any other error of
  *           a collective the communicator is broken: every later call returns that error, and only
- *           whorl_comm_abort() and whorl_comm_destroy() are useful.
+ *           whorl_comm_shrink(), whorl_comm_dump() and whorl_comm_destroy() are useful: failure.h.
  */
 #ifndef WHORL_WHORL_H
 #define WHORL_WHORL_H
@@ -218,17 +218,6 @@ WHORL_API whorl_result_t whorl_comm_finalize(whorl_comm_t comm);
  * NULL.
  */
 WHORL_API whorl_result_t whorl_comm_destroy(whorl_comm_t comm);
-
-/**
- * Breaks comm on every rank: calls that wait return soon, here with WHORL_E_ABORTED and elsewhere
- * with WHORL_E_PEER. Does not free comm; whorl_comm_destroy() does.
- *
- * Threads   Any, also while another thread waits in a call on comm.
- */
-WHORL_API whorl_result_t whorl_comm_abort(whorl_comm_t comm);
-
-/** WHORL_OK while comm works, else the error that broke it. Any thread; does not wait. */
-WHORL_API whorl_result_t whorl_comm_async_error(whorl_comm_t comm, whorl_result_t *error_out);
 
 /** This rank's number in comm. Any thread. */
 WHORL_API whorl_result_t whorl_comm_rank(whorl_comm_t comm, int *rank_out);
@@ -589,5 +578,7 @@ WHORL_API whorl_result_t whorl_redop_destroy(whorl_redop_t op, whorl_comm_t comm
 #ifdef __cplusplus
 }
 #endif
+
+#include <whorl/failure.h>
 
 #endif

@@ -27,6 +27,9 @@ enum peer_coll {
     PEER_ALL_TO_ALL,
     PEER_PING_PONG, /* ranks 0 and 1 bounce a cache line; one iteration is there and back */
     PEER_STREAM,    /* an AllReduce that writes past the caches; only floor.c tells them apart */
+    PEER_EXCHANGE,  /* wire.c: each of two ranks sends one byte and receives one */
+    PEER_STREAMS,   /* wire.c: each rank sends nbytes and receives nbytes, with one thread */
+    PEER_STREAMS_2, /* wire.c: the same with two threads */
     PEER_COLLS
 };
 

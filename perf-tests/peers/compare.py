@@ -7,6 +7,9 @@ point (collective, type, ranks, size) every program is asked for one short burst
 round, in a new random order each round, so that whatever the machine does in the meantime hits all
 alike. How a burst is timed and checked is told in peer.c. Ratios are taken round by round.
 
+With --hosts the ranks are on several hosts, which are network namespaces (hosts.py) between which
+there is TCP.
+
 Sizes are bytes of the larger of one rank's input and output: of the vector for all_reduce and
 broadcast, of what is received for all_gather and all_to_all, of what is sent for reduce_scatter.
 Ranks are processes, pinned to nothing.
@@ -24,18 +27,26 @@ import sys
 import time
 
 import board
+import hosts
 import plot
 import programs
+import programs_hosts
 import report
+import report_hosts
 
 SIZES = [8 * 4 ** k for k in range(13)]  # 8 B to 128 MiB
 QUICK_SIZES = [8, 2048, 32 << 10, 2 << 20]
+HOSTS_SIZES = sorted([8 * 4 ** k for k in range(12)] + [16 << 20, 64 << 20])
+HOSTS_ALL = "2x1 2x2 4x1 4x1@1gbit 2x4"
 OPERATIONS = list(report.TITLES)
 BURST_TIMEOUT_S = 120
 ITERATIONS_MAX = 8000
 ROUNDS_LEAST = 3
 SLOW = 20  # a lane that takes so many times the fastest one's time is asked in a few rounds only
-PING_PONG_MOST, ROOFLINE_LEAST = 2048, 32 << 10
+PING_PONG_MOST, ROOFLINE_LEAST, STREAMS_LEAST = 2048, 32 << 10, 512 << 10
+ENCRYPTED_LEAST = 16 << 20
+LONG_US = 20e3
+OURS = {*programs.OURS, *programs_hosts.OURS}
 SECOND_US = 1e6
 BUSY_PERCENT = 10
 
@@ -49,8 +60,10 @@ class Lane:
     scale: float = 1.0
     niters: int = 2
     nwarm: int = 1
+    refresh: bool = True
     slow: bool = False
     raw: list = dataclasses.field(default_factory=list)
+    sent: list = dataclasses.field(default_factory=list)  # by each host, per operation, by burst
     wrong: int = 0
 
     def samples(self):
@@ -70,16 +83,37 @@ class Point:
     nbytes: int
 
 
-def points_of(options, nranks):
-    """What is measured with nranks ranks, in order."""
+@dataclasses.dataclass
+class Team:
+    """The ranks of a measurement: of one host, or over the hosts of a network."""
+    nranks: int
+    layout: hosts.Layout = None
+
+    @property
+    def name(self):
+        return self.layout.name if self.layout else str(self.nranks)
+
+
+def sizes_of(options, team):
+    """Of a link with a limit and of many ranks on a host only what there is a bar for."""
+    if options.sizes or team.layout is None:
+        return options.sizes or SIZES
+    if team.layout.rate:
+        return [64 << 20]
+    return [16 << 20] if team.layout.per_host > 2 else HOSTS_SIZES
+
+
+def points_of(options, team):
+    """What is measured with a team, in order."""
+    nranks = team.nranks
     for coll in options.ops:
         if coll != "all_reduce" and nranks > options.others_nranks_max:
             continue
-        for nbytes in options.sizes:
+        for nbytes in sizes_of(options, team):
             in_blocks = coll in ("all_gather", "reduce_scatter", "all_to_all")
             if not in_blocks or nbytes % (4 * nranks) == 0:
                 yield Point(coll, "float32", nbytes)
-        if coll == "all_reduce" and nranks == 2 and options.bfloat16:
+        if coll == "all_reduce" and team.name == "2" and options.bfloat16:
             yield Point(coll, "bfloat16", 2 << 20)
 
 
@@ -87,10 +121,21 @@ def lanes_of(point, running):
     """The lanes of a point, over the programs that still run."""
     lanes = []
 
-    def add(name, program, coll, dtype, nbytes, scale=1.0):
+    def add(name, program, coll, dtype, nbytes, scale=1.0, refresh=True):
         if program.can(coll, dtype):
             command = {"coll": board.COLLS[coll], "dtype": board.DTYPES[dtype], "nbytes": nbytes}
-            lanes.append(Lane(name, program, command, scale))
+            lanes.append(Lane(name, program, command, scale, refresh=refresh))
+
+    def add_wire(program):
+        if point.coll != "all_reduce":
+            return
+        if point.nbytes <= PING_PONG_MOST:
+            add("exchange", program, "exchange", "float32", 0, refresh=False)
+        if point.nbytes >= STREAMS_LEAST:
+            # As much as a host must send at least, and receive, for an AllReduce.
+            share = 2 * (program.nranks - 1) / program.nranks
+            for name in ("streams", "streams_2"):
+                add(name, program, name, "float32", point.nbytes, share, refresh=False)
 
     for name, program in running.items():
         if name == "floor":
@@ -101,6 +146,10 @@ def lanes_of(point, running):
             if point.nbytes >= ROOFLINE_LEAST:
                 add("floor", program, "all_reduce", "float32", point.nbytes)
                 add("floor-stream", program, "stream", "float32", point.nbytes)
+        elif name == "wire":
+            add_wire(program)
+        elif name == "whorl-encrypted" and point.nbytes < ENCRYPTED_LEAST:
+            continue
         elif point.dtype == "float32":
             add(name, program, point.coll, "float32", point.nbytes)
         elif program.can(point.coll, point.dtype):
@@ -110,12 +159,13 @@ def lanes_of(point, running):
 
 
 class Session:
-    """All programs with one number of ranks."""
+    """All programs with one team."""
 
-    def __init__(self, options, place, run, nranks):
-        self.options, self.place, self.run, self.nranks = options, place, run, nranks
+    def __init__(self, options, place, run, team):
+        self.options, self.place, self.run, self.team = options, place, run, team
+        self.nranks = team.nranks
         self.running = {}
-        self.random = random.Random(options.seed + nranks)
+        self.random = random.Random(options.seed + team.nranks)
 
     def start(self, recipes):
         """Starts one after the other; who does not come is noted and left out."""
@@ -135,10 +185,10 @@ class Session:
         time.sleep(0.5)
         total, idle = (b - a for a, b in zip(before, processor_ticks()))
         busy = 100 * (1 - idle / total) if total else 0
-        known = self.run["busy_percent"].setdefault(str(self.nranks), [])
+        known = self.run["busy_percent"].setdefault(self.team.name, [])
         known.append(round(busy, 1))
         if busy > BUSY_PERCENT:
-            note = (f"{self.nranks} ranks: the processors were {busy:.0f} % busy with something "
+            note = (f"{self.team.name} ranks: the processors were {busy:.0f} % busy with something "
                     "else while all programs slept; do not trust these numbers")
             self.run["notes"].append(note)
             print(f"# {note}", flush=True)
@@ -147,9 +197,10 @@ class Session:
         """Ends a program that failed, and notes why."""
         program = self.running.pop(name)
         program.stop()
-        note = f"{name}, {self.nranks} ranks: {error}; it said: {program.last_words() or 'nothing'}"
+        said = program.last_words() or "nothing"
+        note = f"{name}, {self.team.name} ranks: {error}; it said: {said}"
         self.run["notes"].append(note)
-        self.run["failed"] |= name in programs.OURS
+        self.run["failed"] |= name in OURS
         print(f"# {note}", flush=True)
 
     def stop(self):
@@ -159,17 +210,28 @@ class Session:
 
     def ask(self, lane, release=False):
         """Microseconds per iteration with and of refreshing; None: it failed, or is wrong."""
-        flags = (board.REFRESH if self.options.refresh else 0) | (board.RELEASE if release else 0)
+        flags = board.REFRESH if self.options.refresh and lane.refresh else 0
+        flags |= board.RELEASE if release else 0
         try:
+            before = self.sent_by(lane.program)
             both, alone, wrong = lane.program.burst(
                 BURST_TIMEOUT_S, **lane.command, nwarm=lane.nwarm, niters=lane.niters, flags=flags)
-        except (RuntimeError, TimeoutError) as error:
+            lane.sent.append([(now - then) / (lane.nwarm + lane.niters)
+                              for then, now in zip(before, self.sent_by(lane.program))])
+        except (RuntimeError, OSError) as error:
             self.drop(lane.program.name, error)
             return None
         if wrong > 0:
             lane.wrong += 1
             return None
         return both, alone
+
+    def sent_by(self, program):
+        """What each host has sent so far; nothing without hosts."""
+        if self.team.layout is None:
+            return []
+        per_host = program.nranks // self.team.layout.nhosts
+        return [hosts.bytes_sent(pid) for pid in program.rank_pids()[::per_host]]
 
     def is_running(self, lane):
         return self.running.get(lane.program.name) is lane.program
@@ -184,7 +246,9 @@ class Session:
             estimate = max(times[0], 0.05)
             wanted = self.options.burst_ms * 1e3 / estimate
             done = lane.niters
-            lane.niters = int(min(max(wanted, 3), ITERATIONS_MAX))
+            # One of a burst's own is enough where operations over hosts take long.
+            least = 1 if self.team.layout and estimate > LONG_US else 3
+            lane.niters = int(min(max(wanted, least), ITERATIONS_MAX))
             lane.nwarm = max(1, min(lane.niters // 5, 500))
             if done * 4 >= lane.niters or done * estimate > 0.02 * SECOND_US:
                 break
@@ -219,13 +283,16 @@ class Session:
     def record(self, point, lanes):
         """Adds a point to the run."""
         row = {"coll": point.coll, "dtype": point.dtype, "nranks": self.nranks,
-               "nbytes": point.nbytes, "samples": {}, "raw": {}, "wrong": {}}
+               "team": self.team.name, "nbytes": point.nbytes, "samples": {}, "raw": {},
+               "wrong": {}, "sent": {}}
         for lane in lanes:
+            if self.team.layout and lane.sent:
+                row["sent"][lane.name] = [round(statistics.median(of)) for of in zip(*lane.sent)]
             row["raw"][lane.name] = lane.raw
             row["samples"][lane.name] = lane.samples()
             if lane.wrong:
                 row["wrong"][lane.name] = lane.wrong
-                self.run["failed"] |= lane.program.name in programs.OURS
+                self.run["failed"] |= lane.program.name in OURS
         self.run["points"].append(row)
         return row
 
@@ -255,32 +322,36 @@ def machine():
 
 def line_of(row):
     """A point in one line."""
-    quartiles, best = report.best_ratio(row)
+    quartiles, _ = report.best_ratio(row)
     floor_us, floor_name = report.floor_of(row)
     ours = report.median(row, "whorl")
-    text = f"{row['coll']:>15} {row['dtype']:>8} {row['nranks']:>2} "
+    peers = report.peers_of(row)
+    text = f"{row['coll']:>15} {row['dtype']:>8} {row['team']:>2} "
     text += f"{plot.size_text(row['nbytes']):>8} {report.us_text(ours):>10}"
+    if peers:
+        text += f" {report.us_text(report.median(row, peers[0])):>10} {peers[0]:<15}"
     if quartiles:
-        text += (f" {report.us_text(report.median(row, best)):>10} {best:<14} {quartiles[1]:7.2f}"
-                 f" [{quartiles[0]:.2f} {quartiles[2]:.2f}]")
-    else:
-        text += " " * 34
+        text += f" {quartiles[1]:7.2f} [{quartiles[0]:.2f} {quartiles[2]:.2f}]"
     if floor_us is not None:
         text += f"  {report.us_text(floor_us)} {floor_name}"
     if row["wrong"]:
         text += f"  WRONG RESULTS: {', '.join(row['wrong'])}"
+    off = report.off_the_wire(row)
+    if off:
+        text += f"  NOT OVER THE WIRE: {', '.join(off)}"
     return text
 
 
-def find(names, place, run):
+def find(names, everything, place, run):
     """{name: recipe} of the programs that can run here."""
-    everything = {**programs.OURS, **programs.FLOOR, **programs.PEERS}
     recipes = {}
     for name in names:
         try:
             recipe = everything[name](place)
         except programs.BuildFailed as error:
             recipe = f"does not compile: {error}"
+        if isinstance(recipe, str) and name in run["missing"]:
+            continue
         if isinstance(recipe, str):
             run["missing"][name] = recipe
             print(f"# {name} is missing: {recipe}", flush=True)
@@ -296,13 +367,22 @@ def words(text):
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", type=pathlib.Path, help="CMake's folder, as build/release")
+    parser.add_argument("--hosts", type=words, metavar="HOSTSxRANKS[@RATE]",
+                        help=f"over TCP between namespaces; all: {HOSTS_ALL}")
+    parser.add_argument("--first", action="store_true",
+                        help="with --hosts: take the processors from whatever else runs")
+    parser.add_argument("--rate", default="", help="what each host may send, as 1gbit; for --hosts")
     parser.add_argument("--work", type=pathlib.Path, default=programs.ROOT / "build/peers",
                         help="programs and virtual environments (build/peers)")
-    parser.add_argument("--out", type=pathlib.Path, help="folder of results (WORK/results)")
-    parser.add_argument("--peers", type=words, default=list(programs.PEERS),
-                        help="of: " + " ".join(programs.PEERS))
+    parser.add_argument("--out", type=pathlib.Path,
+                        help="folder of results (WORK/results, with --hosts WORK/results-tcp)")
+    parser.add_argument("--peers", type=words,
+                        help=f"of: {' '.join(programs.PEERS)}; with --hosts "
+                             f"{' '.join(programs_hosts.PEERS)} unless told, and "
+                             f"{' '.join(programs_hosts.MORE_PEERS)}")
     parser.add_argument("--nranks", type=words, help="processes (2 4 8)")
-    parser.add_argument("--ops", type=words, default=OPERATIONS, help="of: " + " ".join(OPERATIONS))
+    parser.add_argument("--ops", type=words,
+                        help=f"of: {' '.join(OPERATIONS)}; with --hosts all_reduce unless told")
     parser.add_argument("--sizes", type=words, help="in bytes (powers of four, 8 B to 128 MiB)")
     parser.add_argument("--rounds", type=int, help="rounds per point (9)")
     parser.add_argument("--point-s", type=float, default=6,
@@ -313,6 +393,8 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="2 ranks, few sizes and rounds")
     parser.add_argument("--self", dest="again", action="store_true",
                         help="Whorl twice instead of peers, to see what the noise is")
+    parser.add_argument("--no-whorl", dest="whorl", action="store_false",
+                        help="only peers and floors")
     parser.add_argument("--no-refresh", dest="refresh", action="store_false",
                         help="write inputs once per burst, not before every operation")
     parser.add_argument("--no-symmetric", dest="symmetric", action="store_false",
@@ -323,80 +405,146 @@ def parse():
     parser.add_argument("--seed", type=int, default=1, help="of the order of turns")
     parser.add_argument("--svg", type=pathlib.Path, help="also draw all_reduce, 2 ranks, here")
     options = parser.parse_args()
-    options.sizes = [int(size) for size in options.sizes or []]
-    options.sizes = options.sizes or (QUICK_SIZES if options.quick else SIZES)
-    options.nranks = [int(n) for n in options.nranks or ([2] if options.quick else [2, 4, 8])]
-    options.rounds = options.rounds or (3 if options.quick else 9)
-    options.others_nranks_max = max(4, min(options.nranks))
-    options.out = options.out or options.work / "results"
-    unknown = set(options.peers) - set(programs.PEERS) | set(options.ops) - set(OPERATIONS)
-    if unknown:
-        parser.error(f"unknown: {' '.join(sorted(unknown))}")
-    if not all(2 <= n <= board.RANKS_MAX for n in options.nranks):
-        parser.error(f"ranks are 2 to {board.RANKS_MAX}")
+    try:
+        complete(options)
+    except ValueError as error:
+        parser.error(str(error))
     return options
+
+
+def complete(options):
+    """What was not told. ValueError if what was cannot be."""
+    known = list(programs.PEERS)
+    if options.hosts:
+        known = list(programs_hosts.PEERS + programs_hosts.MORE_PEERS)
+        texts = HOSTS_ALL.split() if options.hosts == ["all"] else options.hosts
+        options.teams = [Team(layout.nranks, layout) for layout in
+                         (hosts.Layout.parse(text, options.rate) for text in texts)]
+        options.symmetric = options.corrupt = False
+    else:
+        nranks = [int(n) for n in options.nranks or ([2] if options.quick else [2, 4, 8])]
+        options.teams = [Team(n) for n in nranks]
+    options.peers = options.peers or list(programs_hosts.PEERS if options.hosts else known)
+    options.ops = options.ops or (["all_reduce"] if options.hosts else OPERATIONS)
+    options.sizes = [int(size) for size in options.sizes or (QUICK_SIZES if options.quick else [])]
+    options.rounds = options.rounds or (3 if options.quick else 9)
+    least = min(team.nranks for team in options.teams)
+    options.others_nranks_max = board.RANKS_MAX if options.hosts else max(4, least)
+    options.out = options.out or options.work / ("results-tcp" if options.hosts else "results")
+    unknown = set(options.peers) - set(known) | set(options.ops) - set(OPERATIONS)
+    if unknown:
+        raise ValueError(f"unknown: {' '.join(sorted(unknown))}")
+    if not all(2 <= team.nranks <= board.RANKS_MAX for team in options.teams):
+        raise ValueError(f"ranks are 2 to {board.RANKS_MAX}")
+
+
+def names_of(options):
+    """The programs that are asked for."""
+    if options.hosts:
+        names = ["whorl", "whorl-encrypted"] if options.whorl else []
+        floor = "wire"
+    else:
+        names = ["whorl"] + (["whorl-symmetric"] if options.symmetric else [])
+        names = names if options.whorl else []
+        floor = "floor"
+    names += [floor] + (["whorl-again"] if options.again else options.peers)
+    return names + (["whorl-corrupt"] if options.corrupt else [])
 
 
 def write(options, run):
     """Every file of the results."""
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "run.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-    (options.out / "table.md").write_text(report.markdown(run), encoding="utf-8")
+    (options.out / "table.md").write_text(report.markdown(run, bars_of(run)), encoding="utf-8")
     for coll in options.ops:
-        for nranks in options.nranks:
-            report.draw(run, options.out / f"{coll}_{nranks}.svg", coll, nranks)
+        for team in options.teams:
+            report.draw(run, options.out / f"{coll}_{team.name}.svg", coll, team.name)
     if options.svg:
-        report.draw(run, options.svg, "all_reduce", 2)
+        report.draw(run, options.svg, "all_reduce", options.teams[0].name)
+
+
+def bars_of(run):
+    return report_hosts.bars(run) if run["over_hosts"] else report.bars(run)
 
 
 def print_summary(options, run):
-    if not options.again:
+    if options.whorl and not options.again:
         print("\nbars")
-        for what, bar, got, met in report.bars(run):
+        for what, bar, got, met in bars_of(run):
             verdict = {True: "met", False: "NOT MET", None: "-"}[met]
             print(f"{verdict:>8}  {what}: {got}; wanted: {bar}")
     print(f"\nwritten: {options.out}/run.json, table.md and plots")
 
 
+class Measurement:
+    """All teams, one after the other, within the time that the options give."""
+
+    def __init__(self, options, place, run):
+        self.options, self.place, self.run = options, place, run
+        self.deadline = time.monotonic() + 60 * options.minutes
+        self.npoints = sum(len(list(points_of(options, team))) for team in options.teams)
+
+    def measure(self, team):
+        """False if there is no Whorl, where there should be."""
+        if team.layout is None:
+            return self.measure_with(team, {**programs.OURS, **programs.FLOOR, **programs.PEERS})
+        with hosts.OneCpuGroup(self.options.first), hosts.Hosts(team.layout) as network:
+            return self.measure_with(team, programs_hosts.everything(network))
+
+    def measure_with(self, team, everything):
+        options = self.options
+        recipes = find(names_of(options), everything, self.place, self.run)
+        if options.whorl and "whorl" not in recipes:
+            return False
+        session = Session(options, self.place, self.run, team)
+        try:
+            session.start(recipes)
+            session.note_load()
+            for point in points_of(options, team):
+                # Large points take longer than their share, small ones less.
+                left_s = self.deadline - time.monotonic()
+                limit_s = min(options.point_s, 3 * left_s / self.npoints)
+                print(line_of(session.measure(point, limit_s)), flush=True)
+                self.npoints -= 1
+            session.note_load()
+        finally:
+            session.stop()
+        return True
+
+
 def main():
     options = parse()
+    why = hosts.cannot() if options.hosts else None
+    if why:
+        print(f"compare.py: --hosts cannot be measured here: {why}", file=sys.stderr)
+        return 2
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     place = programs.Place(options.build.resolve(), options.work.resolve())
     run = {"date": datetime.date.today().isoformat(), "machine": machine(),
            "processors": len(os.sched_getaffinity(0)),
            "options": {key: str(value) for key, value in vars(options).items()},
            "programs": {}, "missing": {}, "points": [], "notes": [], "busy_percent": {},
-           "failed": False}
+           "over_hosts": bool(options.hosts), "failed": False}
     place.clean()
-    names = ["whorl"] + (["whorl-symmetric"] if options.symmetric else []) + ["floor"]
-    names += ["whorl-again"] if options.again else options.peers
-    recipes = find(names + (["whorl-corrupt"] if options.corrupt else []), place, run)
-    if "whorl" not in recipes:
-        return 2
-    npoints = sum(len(list(points_of(options, nranks))) for nranks in options.nranks)
-    deadline = time.monotonic() + 60 * options.minutes
+    if options.hosts:
+        hosts.clean()
     print(f"{'operation':>15} {'type':>8} {'n':>2} {'size':>8} {'Whorl us':>10} {'best us':>10} "
-          f"{'best peer':<14} {'ratio':>7} [quartiles]  floor us")
+          f"{'best peer':<15} {'ratio':>7} [quartiles]  floor us")
+    measurement = Measurement(options, place, run)
     try:
-        for nranks in options.nranks:
-            session = Session(options, place, run, nranks)
-            try:
-                session.start(recipes)
-                session.note_load()
-                for point in points_of(options, nranks):
-                    # Large points take longer than their share, small ones less.
-                    limit_s = min(options.point_s, 3 * (deadline - time.monotonic()) / npoints)
-                    print(line_of(session.measure(point, limit_s)), flush=True)
-                    npoints -= 1
-                session.note_load()
-            finally:
-                session.stop()
+        for team in options.teams:
+            if not measurement.measure(team):
+                return 2
     finally:
         place.clean()
-        write(options, run)
+        if run["points"]:
+            write(options, run)
     print_summary(options, run)
     return 1 if run["failed"] else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

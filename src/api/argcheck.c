@@ -209,6 +209,8 @@ static void fill_op(const struct wh_coll_args *args, const struct wh_coll_blocks
     op->redop = wh_coll_reduces(args->coll) ? (uint8_t)args->redop : WH_REDOP_NONE;
     memset(op->premul_scalar, 0, sizeof(op->premul_scalar));
     op->user = (struct wh_user_redop){NULL, NULL};
+    op->avg_nparts = 0;
+    op->as = NULL;
     op->seq = 0;
     if (slot != NULL && slot->user.fn != NULL) {
         op->redop = WH_REDOP_USER;

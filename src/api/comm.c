@@ -149,7 +149,8 @@ WHORL_API whorl_result_t whorl_comm_split(whorl_comm_t comm, int color, int key,
                                           whorl_comm_t *new_comm_out)
 {
     static const char call[] = "whorl_comm_split";
-    struct wh_comm_job job = {.parent = comm, .color = color, .key = key};
+    struct wh_comm_job job = {
+        .origin = WH_COMM_OF_SPLIT, .parent = comm, .color = color, .key = key};
     whorl_result_t rc = wh_check_pointer(call, "comm", comm);
     if (rc != WHORL_OK) {
         return wh_group_note(rc);
@@ -182,29 +183,6 @@ WHORL_API whorl_result_t whorl_comm_destroy(whorl_comm_t comm)
     }
     wh_comm_destroy(comm);
     return WHORL_OK;
-}
-
-WHORL_API whorl_result_t whorl_comm_abort(whorl_comm_t comm)
-{
-    whorl_result_t rc = wh_check_pointer("whorl_comm_abort", "comm", comm);
-    if (rc == WHORL_OK) {
-        wh_comm_abort(comm);
-    }
-    return rc;
-}
-
-WHORL_API whorl_result_t whorl_comm_async_error(whorl_comm_t comm, whorl_result_t *error_out)
-{
-    static const char call[] = "whorl_comm_async_error";
-    whorl_result_t rc = wh_check_pointer(call, "comm", comm);
-    if (rc == WHORL_OK) {
-        rc = wh_check_pointer(call, "error_out", error_out);
-    }
-    if (rc == WHORL_OK) {
-        *error_out =
-            (whorl_result_t)atomic_load_explicit(&comm->failure.stop, memory_order_acquire);
-    }
-    return rc;
 }
 
 WHORL_API whorl_result_t whorl_comm_rank(whorl_comm_t comm, int *rank_out)

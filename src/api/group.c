@@ -101,10 +101,7 @@ whorl_result_t wh_group_add_call(struct wh_call *call)
 whorl_result_t wh_group_add_job(const struct wh_comm_job *job, whorl_comm_t *comm_out)
 {
     if (group.depth == 0) {
-        if (job->parent == NULL) {
-            return wh_comm_create(&job->args, comm_out);
-        }
-        return wh_comm_split(job->parent, job->color, job->key, &job->args.options, comm_out);
+        return wh_comm_do_job(job, comm_out);
     }
     if (!grow_jobs()) {
         return no_memory();

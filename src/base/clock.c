@@ -22,6 +22,11 @@ uint64_t wh_now_ns(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+uint64_t wh_now_coarse_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC_COARSE);
+}
+
 uint64_t wh_deadline_after_ms(uint64_t timeout_ms)
 {
     /* Every operation has a deadline; the coarse clock, some milliseconds late, costs a tenth. */

@@ -11,6 +11,9 @@
 /** Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t wh_now_ns(void);
 
+/** The same, some milliseconds late, for a fourth of the price. */
+uint64_t wh_now_coarse_ns(void);
+
 /** The deadline that is timeout_ms from now; up to 20 ms less if that is 10 s or more. */
 uint64_t wh_deadline_after_ms(uint64_t timeout_ms);
 

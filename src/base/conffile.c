@@ -47,6 +47,9 @@ static whorl_result_t read_lines(struct wh_conffile *file, FILE *stream)
     if (rc == WHORL_OK && ferror(stream)) {
         file->why = errno;
     }
+    if (bytes != NULL) {
+        explicit_bzero(bytes, capacity); /* a line may be a secret */
+    }
     free(bytes);
     return rc;
 }
@@ -72,7 +75,11 @@ whorl_result_t wh_conffile_init(struct wh_conffile *file, const char *path)
 void wh_conffile_fini(struct wh_conffile *file)
 {
     for (size_t i = 0; i < file->nlines; i++) {
-        free(file->lines[i].bytes);
+        struct wh_conffile_line *line = &file->lines[i];
+        if (line->value != NULL) {
+            explicit_bzero((char *)line->value, strlen(line->value));
+        }
+        free(line->bytes);
     }
     free(file->lines);
     free(file->path);

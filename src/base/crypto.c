@@ -2,7 +2,12 @@
 /* See crypto.h. */
 #include "base/crypto.h"
 
+#include "base/bits.h"
+
 #include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static struct {
     pthread_once_t once;
@@ -38,4 +43,30 @@ void wh_crypto_begin(void)
 void wh_crypto_end(void)
 {
     pthread_mutex_unlock(&crypto.lock);
+}
+
+static size_t hidden_nbytes(const char *text)
+{
+    return wh_align_up(strlen(text) + 1, (size_t)sysconf(_SC_PAGESIZE));
+}
+
+char *wh_hidden_copy(const char *text)
+{
+    size_t nbytes = hidden_nbytes(text);
+    char *copy = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (copy == MAP_FAILED) {
+        return NULL;
+    }
+    (void)madvise(copy, nbytes, MADV_DONTDUMP);
+    memcpy(copy, text, strlen(text) + 1);
+    return copy;
+}
+
+void wh_hidden_free(char *text)
+{
+    if (text != NULL) {
+        size_t nbytes = hidden_nbytes(text);
+        explicit_bzero(text, nbytes);
+        munmap(text, nbytes);
+    }
 }

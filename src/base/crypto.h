@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the library must not be doing while the process forks. */
+/* What the library must not be doing while the process forks; where it keeps a secret. */
 #ifndef WH_BASE_CRYPTO_H
 #define WH_BASE_CRYPTO_H
 
@@ -10,5 +10,14 @@
  */
 void wh_crypto_begin(void);
 void wh_crypto_end(void);
+
+/**
+ * A copy of a text in memory of its own, which the kernel leaves out of core dumps. NULL: no memory.
+ * Given back with wh_hidden_free(), which wipes it. What came from the environment is in a core
+ * dump all the same, with the environment; what came from a file is not.
+ */
+char *wh_hidden_copy(const char *text);
+/** Takes NULL. */
+void wh_hidden_free(char *text);
 
 #endif

@@ -2,6 +2,7 @@
 /* The table of knobs: setting one from a text, describing what it takes, finding it by name. */
 #include "base/knobs.h"
 
+#include "base/crypto.h"
 #include "base/log.h"
 
 #include <assert.h>
@@ -58,6 +59,11 @@ static bool word_fits(const struct wh_knob *knob, const char *text, const char *
     return true;
 }
 
+static bool is_secret(const struct wh_knob *knob)
+{
+    return knob->offset == offsetof(struct wh_config, secret);
+}
+
 static whorl_result_t set_text(const struct wh_knob *knob, const char *text,
                                struct wh_config *config, char why[WH_KNOB_WHY_NBYTES])
 {
@@ -66,7 +72,7 @@ static whorl_result_t set_text(const struct wh_knob *knob, const char *text,
         snprintf(why, WH_KNOB_WHY_NBYTES, "is not understood: use %s", accepted);
         return WHORL_E_CONFIG;
     }
-    char *copy = strdup(text);
+    char *copy = is_secret(knob) ? wh_hidden_copy(text) : strdup(text);
     if (copy == NULL) {
         return WHORL_E_NOMEM;
     }
@@ -134,7 +140,11 @@ void wh_knob_clear(const struct wh_knob *knob, struct wh_config *config)
 {
     if (knob->kind == WH_KNOB_text) {
         const char **text = (const char **)((char *)config + knob->offset);
-        free((char *)*text);
+        if (is_secret(knob)) {
+            wh_hidden_free((char *)*text);
+        } else {
+            free((char *)*text);
+        }
         *text = NULL;
     }
 }

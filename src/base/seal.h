@@ -22,7 +22,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { WH_SEAL_KEY_NBYTES = 32, WH_SEAL_TAG_NBYTES = 16 };
+enum {
+    WH_SEAL_KEY_NBYTES = 32,
+    WH_SEAL_TAG_NBYTES = 16,
+    WH_SEAL_RECORD_NBYTES_MAX = 1 << 30, /* of all parts, and of what goes with them in clear */
+};
 
 struct wh_seal;
 
@@ -35,33 +39,41 @@ WH_MUST_CHECK whorl_result_t wh_seal_create(const uint8_t key[WH_SEAL_KEY_NBYTES
 /** Forgets the key. Takes NULL. */
 void wh_seal_destroy(struct wh_seal *seal);
 
-/** A piece of memory. */
+/** Uses up nrecords numbers, for tests of what happens when none is left. */
+void wh_seal_skip(struct wh_seal *seal, uint64_t nrecords);
+
+/** A piece of memory. bytes may be NULL where nbytes is 0. */
 struct wh_bytes {
     const void *bytes;
+    size_t nbytes;
+};
+
+/** Memory to be written. */
+struct wh_room {
+    void *bytes;
     size_t nbytes;
 };
 
 /**
  * Encrypts the parts, one behind the other, to out (as many bytes), and writes the tag, which also
  * covers `clear`, bytes that travel as they are. Uses up one number. out may be the memory of the
- * only part.
+ * only part, and must not overlap the parts in another way.
  *
- * Errors    WHORL_E_INTERNAL, reported: no more numbers, or libcrypto failed.
+ * Errors    WHORL_E_INTERNAL, reported: no more numbers, or libcrypto failed. Nothing more can be
+ *           sealed.
  */
 WH_MUST_CHECK whorl_result_t wh_seal(struct wh_seal *seal, struct wh_bytes clear,
                                      const struct wh_bytes *parts, size_t nparts, void *out,
                                      uint8_t tag_out[WH_SEAL_TAG_NBYTES]);
 
 /**
- * Decrypts `sealed` into the parts. Uses up one number. Nothing that is written to the parts may be
- * used, or shown, unless it returns WHORL_OK.
+ * Decrypts `sealed` into the parts, which have as many bytes together, and uses up one number. The
+ * only part may be the memory of `sealed`. What is written to the parts must not be used before it
+ * returns WHORL_OK.
  *
- * Errors    WHORL_E_TRUST, not reported: not what the peer sealed under this number.
+ * Errors    WHORL_E_TRUST, not reported: not what the peer sealed under this number. The parts are
+ *           zeros then, and nothing more opens.
  */
-struct wh_room {
-    void *bytes;
-    size_t nbytes;
-};
 WH_MUST_CHECK whorl_result_t wh_unseal(struct wh_seal *seal, struct wh_bytes clear,
                                        struct wh_bytes sealed, const struct wh_room *parts,
                                        size_t nparts, const uint8_t tag[WH_SEAL_TAG_NBYTES]);

@@ -9,8 +9,6 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
-#include <ifaddrs.h>
-#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -22,7 +20,7 @@
 
 /* A silent peer is probed after KEEP_IDLE_S, then every KEEP_GAP_S, and lost after KEEP_PROBES. */
 enum { KEEP_IDLE_S = 10, KEEP_GAP_S = 5, KEEP_PROBES = 3 };
-enum { HOST_TEXT_NBYTES = 256, IFNAMES_TEXT_NBYTES = 256 };
+enum { HOST_TEXT_NBYTES = 256 };
 
 static const uint8_t v4_prefix[12] = {[10] = 0xff, [11] = 0xff};
 
@@ -69,8 +67,13 @@ const char *wh_addr_print(const struct wh_addr *addr, char text[WH_ADDR_TEXT_NBY
     return text;
 }
 
-/* False if sa is of no family that we speak. */
-static bool addr_from_sockaddr(const struct sockaddr *sa, struct wh_addr *addr_out)
+bool wh_addr_is_link_local(const struct wh_addr *addr)
+{
+    return wh_addr_is_v4(addr) ? addr->ip[12] == 169 && addr->ip[13] == 254
+                               : addr->ip[0] == 0xfe && (addr->ip[1] & 0xc0) == 0x80;
+}
+
+bool wh_addr_from_sockaddr(const struct sockaddr *sa, struct wh_addr *addr_out)
 {
     if (sa->sa_family == AF_INET) {
         struct sockaddr_in in;
@@ -101,150 +104,9 @@ static socklen_t addr_to_sockaddr(const struct wh_addr *addr, struct sockaddr_st
     }
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(addr->port)};
     memcpy(&in6.sin6_addr, addr->ip, 16);
+    in6.sin6_scope_id = wh_addr_is_link_local(addr) ? wh_sock_link_scope() : 0;
     memcpy(sa_out, &in6, sizeof(in6));
     return sizeof(in6);
-}
-
-static bool family_has(enum wh_family family, const struct wh_addr *addr)
-{
-    return family == WH_FAMILY_ANY || (family == WH_FAMILY_V4) == wh_addr_is_v4(addr);
-}
-
-/* ---- interfaces ----------------------------------------------------------------------------- */
-
-bool wh_ifname_allows(const char *list, const char *name)
-{
-    bool exclude = *list == '^';
-    list += exclude;
-    bool exact = *list == '=';
-    list += exact;
-    if (*list == '\0') {
-        return true;
-    }
-
-    bool found = false;
-    size_t name_nchars = strlen(name);
-    while (*list != '\0') {
-        size_t nchars = strcspn(list, ",");
-        if (nchars > 0 && nchars <= name_nchars && strncmp(list, name, nchars) == 0 &&
-            (!exact || nchars == name_nchars)) {
-            found = true;
-        }
-        list += nchars;
-        list += *list == ',';
-    }
-    return found != exclude;
-}
-
-/* Candidates with a lower class are tried first. */
-enum if_class { IF_INFINIBAND, IF_ORDINARY, IF_VIRTUAL, IF_LOOPBACK, IF_NCLASSES };
-
-static enum if_class if_classify(const struct ifaddrs *entry)
-{
-    static const char *const virtual_prefixes[] = {"docker", "virbr", "br-", "veth", "cni"};
-
-    if ((entry->ifa_flags & IFF_LOOPBACK) != 0) {
-        return IF_LOOPBACK;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(virtual_prefixes); i++) {
-        if (strncmp(entry->ifa_name, virtual_prefixes[i], strlen(virtual_prefixes[i])) == 0) {
-            return IF_VIRTUAL;
-        }
-    }
-    return strncmp(entry->ifa_name, "ib", 2) == 0 ? IF_INFINIBAND : IF_ORDINARY;
-}
-
-/* An address at which another host could find us; link-local ones mean nothing elsewhere. */
-static bool if_usable(const struct ifaddrs *entry, enum wh_family family, struct wh_addr *addr_out)
-{
-    if (entry->ifa_addr == NULL || (entry->ifa_flags & IFF_UP) == 0 ||
-        !addr_from_sockaddr(entry->ifa_addr, addr_out) || !family_has(family, addr_out)) {
-        return false;
-    }
-    bool link_local = wh_addr_is_v4(addr_out)
-                          ? addr_out->ip[12] == 169 && addr_out->ip[13] == 254
-                          : addr_out->ip[0] == 0xfe && (addr_out->ip[1] & 0xc0) == 0x80;
-    addr_out->port = 0;
-    return !link_local;
-}
-
-/* The list being made. */
-struct own {
-    const struct ifaddrs *list;
-    const char *ifnames;
-    struct wh_addr *addrs;
-    uint32_t naddrs;
-};
-
-/* Adds the addresses of one class and one family, up to naddrs_max in all. */
-static void own_add(struct own *own, enum if_class class, enum wh_family family,
-                    uint32_t naddrs_max)
-{
-    for (const struct ifaddrs *entry = own->list; entry != NULL; entry = entry->ifa_next) {
-        struct wh_addr addr;
-        if (own->naddrs < naddrs_max && if_classify(entry) == class &&
-            wh_ifname_allows(own->ifnames, entry->ifa_name) && if_usable(entry, family, &addr)) {
-            own->addrs[own->naddrs++] = addr;
-        }
-    }
-}
-
-/* "eth0, lo": what the user could have named. */
-static void if_print_names(const struct ifaddrs *list, char *text, size_t text_nbytes)
-{
-    size_t used = 0;
-    text[0] = '\0';
-    for (const struct ifaddrs *entry = list; entry != NULL; entry = entry->ifa_next) {
-        bool has_ip = entry->ifa_addr != NULL && (entry->ifa_addr->sa_family == AF_INET ||
-                                                  entry->ifa_addr->sa_family == AF_INET6);
-        if (has_ip && strstr(text, entry->ifa_name) == NULL && used < text_nbytes) {
-            used += (size_t)snprintf(text + used, text_nbytes - used, "%s%s", used > 0 ? ", " : "",
-                                     entry->ifa_name);
-        }
-    }
-}
-
-whorl_result_t wh_sock_own_addrs(const char *ifnames, enum wh_family family,
-                                 struct wh_addr *addrs_out, uint32_t naddrs_max,
-                                 uint32_t *naddrs_out)
-{
-    assert(naddrs_max >= 2);
-
-    struct ifaddrs *list;
-    if (getifaddrs(&list) != 0) {
-        return wh_fail_sys(WH_SUBSYS_BOOTSTRAP, "cannot list the network interfaces");
-    }
-
-    struct own own = {.list = list, .ifnames = ifnames, .addrs = addrs_out};
-    for (enum if_class class = 0; class < IF_LOOPBACK; class ++) {
-        if (family != WH_FAMILY_V6) {
-            own_add(&own, class, WH_FAMILY_V4, naddrs_max - 1);
-        }
-        if (family != WH_FAMILY_V4) {
-            own_add(&own, class, WH_FAMILY_V6, naddrs_max - 1);
-        }
-    }
-
-    /* One loopback address is enough: both families reach the same processes. */
-    const uint32_t nreal = own.naddrs;
-    if (family != WH_FAMILY_V6) {
-        own_add(&own, IF_LOOPBACK, WH_FAMILY_V4, nreal + 1);
-    }
-    if (family != WH_FAMILY_V4) {
-        own_add(&own, IF_LOOPBACK, WH_FAMILY_V6, nreal + 1);
-    }
-
-    char names[IFNAMES_TEXT_NBYTES];
-    if_print_names(list, names, sizeof(names));
-    freeifaddrs(list);
-    if (own.naddrs == 0) {
-        return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_BOOTSTRAP,
-                       "no network interface is up that WHORL_SOCKET_IFNAME=%s and "
-                       "WHORL_SOCKET_FAMILY allow; there are: %s",
-                       ifnames, names);
-    }
-    *naddrs_out = own.naddrs;
-    return WHORL_OK;
 }
 
 /* ---- names ---------------------------------------------------------------------------------- */
@@ -305,7 +167,7 @@ whorl_result_t wh_sock_resolve(const char *text, enum wh_family family, struct w
 
     uint32_t naddrs = 0;
     for (const struct addrinfo *entry = list; entry != NULL; entry = entry->ai_next) {
-        if (naddrs < naddrs_max && addr_from_sockaddr(entry->ai_addr, &addrs_out[naddrs])) {
+        if (naddrs < naddrs_max && wh_addr_from_sockaddr(entry->ai_addr, &addrs_out[naddrs])) {
             naddrs++;
         }
     }
@@ -384,7 +246,7 @@ static whorl_result_t listening(int fd, uint16_t port, int *fd_out, uint16_t *po
     socklen_t sa_nbytes = sizeof(sa);
     struct wh_addr addr;
     if (getsockname(fd, (struct sockaddr *)&sa, &sa_nbytes) != 0 ||
-        !addr_from_sockaddr((struct sockaddr *)&sa, &addr)) {
+        !wh_addr_from_sockaddr((struct sockaddr *)&sa, &addr)) {
         whorl_result_t rc = wh_fail_sys(WH_SUBSYS_BOOTSTRAP, "cannot tell the port of a socket");
         close(fd);
         return rc;
@@ -424,7 +286,7 @@ int wh_sock_accept(int listener, struct wh_addr *peer_out)
         return -1;
     }
 
-    if (!addr_from_sockaddr((struct sockaddr *)&sa, peer_out)) {
+    if (!wh_addr_from_sockaddr((struct sockaddr *)&sa, peer_out)) {
         close(fd);
         return -1;
     }
@@ -452,6 +314,25 @@ int wh_sock_connect(const struct wh_addr *addr)
         return -error;
     }
     return fd;
+}
+
+bool wh_sock_own_addr(int fd, struct wh_addr *addr_out)
+{
+    struct sockaddr_storage own = {0};
+    socklen_t own_nbytes = sizeof(own);
+    return getsockname(fd, (struct sockaddr *)&own, &own_nbytes) == 0 &&
+           wh_addr_from_sockaddr((struct sockaddr *)&own, addr_out);
+}
+
+bool wh_sock_is_own_echo(int fd)
+{
+    struct sockaddr_storage peer = {0};
+    socklen_t peer_nbytes = sizeof(peer);
+    struct wh_addr a, b;
+    return wh_sock_own_addr(fd, &a) &&
+           getpeername(fd, (struct sockaddr *)&peer, &peer_nbytes) == 0 &&
+           wh_addr_from_sockaddr((struct sockaddr *)&peer, &b) && a.port == b.port &&
+           memcmp(a.ip, b.ip, sizeof(a.ip)) == 0;
 }
 
 int wh_sock_error(int fd)

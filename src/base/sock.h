@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 /** Where somebody listens. IPv4 is the IPv6 address ::ffff:a.b.c.d. */
@@ -32,6 +33,12 @@ bool wh_family_parse(const char *text, enum wh_family *family_out);
 bool wh_addr_is_v4(const struct wh_addr *addr);
 bool wh_addr_is_loopback(const struct wh_addr *addr);
 
+/** Has it a meaning on one cable only: 169.254.0.0/16, fe80::/10? */
+bool wh_addr_is_link_local(const struct wh_addr *addr);
+
+/** False, *addr_out untouched, if sa is of no family that we speak. */
+bool wh_addr_from_sockaddr(const struct sockaddr *sa, struct wh_addr *addr_out);
+
 enum { WH_ADDR_TEXT_NBYTES = 64 };
 
 /** Writes "10.0.0.1:80" or "[fe80::1]:80" and returns text. */
@@ -44,15 +51,27 @@ const char *wh_addr_print(const struct wh_addr *addr, char text[WH_ADDR_TEXT_NBY
 bool wh_ifname_allows(const char *list, const char *name);
 
 /**
- * The addresses of this host at which others may find it, port 0, best first: ib* interfaces, then
- * ordinary ones, then those of containers and virtual machines, loopback last. Keeps room for
- * loopback, so that ranks of one host find each other without any network.
+ * The addresses of this host at which others may find it, port 0, best first: those of ib*
+ * interfaces, then of ordinary ones. Those of interfaces without a carrier or of containers and
+ * virtual machines (docker*, virbr* ...) only if ifnames names them or there are no better ones,
+ * link-local ones only if there are none of those either. Keeps room for loopback, which comes
+ * last, so that ranks of one host find each other without any network.
  *
  * Errors    WHORL_E_CONFIG, reported with the interfaces there are, if ifnames allows none of them.
  */
 WH_MUST_CHECK whorl_result_t wh_sock_own_addrs(const char *ifnames, enum wh_family family,
                                                struct wh_addr *addrs_out, uint32_t naddrs_max,
                                                uint32_t *naddrs_out);
+
+struct ifaddrs;
+
+/** The same from a list of interfaces; returns how many. naddrs_max is at least 2. */
+uint32_t wh_sock_pick_addrs(const struct ifaddrs *list, const char *ifnames, enum wh_family family,
+                            struct wh_addr *addrs_out, uint32_t naddrs_max);
+
+/** The number of the interface over which IPv6's link-local addresses are sought: they do not say
+ *  so themselves. 0: none. */
+uint32_t wh_sock_link_scope(void);
 
 /**
  * Resolves "host:port", "1.2.3.4:port" or "[ipv6]:port". Blocking: asks the resolver.
@@ -78,10 +97,16 @@ WH_MUST_CHECK whorl_result_t wh_sock_listen_at(const struct wh_addr *addr, uint1
 /** Takes one connection that has come; -1 if there is none. The caller closes it. */
 int wh_sock_accept(int listener, struct wh_addr *peer_out);
 
-/** Starts connecting; poll for POLLOUT, then ask wh_sock_error(). The caller closes what it
- * returns;
+/** Starts connecting; poll for POLLOUT, then ask wh_sock_error(). The caller closes what it returns;
  *  -errno if it failed at once. */
 int wh_sock_connect(const struct wh_addr *addr);
+
+/** The address of this end of a connection; false if it has none. */
+bool wh_sock_own_addr(int fd, struct wh_addr *addr_out);
+
+/** Is a socket connected to itself? A port of this host that nobody listens on can be the very one
+ *  that the kernel gives to whoever calls it. */
+bool wh_sock_is_own_echo(int fd);
 
 /** The errno that waits in a socket; 0: none, or connected. */
 int wh_sock_error(int fd);

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -27,6 +28,9 @@
 enum {
     SLEEP_NS = 10000000, /* longest sleep on a bell */
     NAP_NS = 500000,     /* longest sleep without a bell to be woken by */
+    NAP_SHARE = 8,       /* of the time waited; see sleep_once() */
+    NAP_LEAST_NS = 20000,
+    NAP_MOST_NS = 2000000,
     NS_PER_S = 1000000000,
     BELLS_MOST = 64, /* whoever has more naps */
     POLLS_PER_CLOCK = 64,
@@ -173,8 +177,47 @@ static void sleep_on_bells(const struct wh_wait *wait, const uint32_t *rings)
     nap(wait); /* a kernel before 5.16, or a sandbox that refuses the call */
 }
 
-/* Polls, and sleeps if nothing moved. Returns what poll returned. */
-static whorl_result_t poll_and_sleep(const struct wh_wait *wait, bool *moved_out)
+/* Sleeps until a descriptor is ready, for at most most_ns. */
+static void sleep_on_fds(const struct wh_wait *wait, const int *fds, uint32_t nfds,
+                         uint64_t most_ns)
+{
+    struct pollfd polled[WH_WAIT_NFDS_MAX];
+    for (uint32_t i = 0; i < nfds; i++) {
+        polled[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+    }
+    uint64_t now_ns = wh_now_ns();
+    uint64_t until_ns = sleep_until(wait, most_ns);
+    struct timespec length = timespec_of(until_ns > now_ns ? until_ns - now_ns : 0);
+    (void)ppoll(polled, nfds, &length, NULL);
+}
+
+/* Sleeps until something happens that ends the wait, or a while. */
+static void sleep_once(const struct wh_wait *wait, const uint32_t *rings, uint32_t nbells,
+                       uint64_t waited_ns)
+{
+    int fds[WH_WAIT_NFDS_MAX];
+    uint32_t nfds = wait->fds != NULL ? wait->fds(wait->ctx, fds) : 0;
+    if (nfds == UINT32_MAX) {
+        nap(wait);
+    } else if (nfds > 0 && (wait->nbells == 0 || wait->bells_are_quiet)) {
+        sleep_on_fds(wait, fds, nfds, SLEEP_NS);
+    } else if (nfds > 0) {
+        /* No call waits for both. A nap of a part of the time waited so far makes no wait longer
+         * than by that part. */
+        uint64_t nap_ns = waited_ns / NAP_SHARE;
+        nap_ns = nap_ns < NAP_LEAST_NS ? NAP_LEAST_NS : nap_ns;
+        sleep_on_fds(wait, fds, nfds, nap_ns < NAP_MOST_NS ? nap_ns : NAP_MOST_NS);
+    } else if (nbells > 0) {
+        sleep_on_bells(wait, rings);
+    } else {
+        nap(wait);
+    }
+}
+
+/* Polls, and sleeps if nothing moved. Returns what poll returned. *tired_ns is when the first of a
+ * row of sleeps began; 0: this is the first. */
+static whorl_result_t poll_and_sleep(const struct wh_wait *wait, uint64_t *tired_ns,
+                                     bool *moved_out)
 {
     uint32_t nbells = wait->nbells <= BELLS_MOST ? wait->nbells : 0;
     uint32_t rings[BELLS_MOST];
@@ -187,11 +230,9 @@ static whorl_result_t poll_and_sleep(const struct wh_wait *wait, bool *moved_out
 
     whorl_result_t rc = wait->poll(wait->ctx, moved_out);
     if (rc == WHORL_IN_PROGRESS && !*moved_out && !stopped(wait)) {
-        if (nbells > 0) {
-            sleep_on_bells(wait, rings);
-        } else {
-            nap(wait);
-        }
+        uint64_t now_ns = wh_now_ns();
+        *tired_ns = *tired_ns != 0 ? *tired_ns : now_ns;
+        sleep_once(wait, rings, nbells, now_ns - *tired_ns);
     }
 
     for (uint32_t i = 0; i < nbells; i++) {
@@ -207,6 +248,7 @@ whorl_result_t wh_wait(const struct wh_wait *wait)
     uint32_t nspins = 0;
     uint32_t nyields = 0;
     uint32_t polls_to_clock = POLLS_PER_CLOCK;
+    uint64_t tired_ns = 0;
     for (;;) {
         /* The clock is read before the poll: whoever times out has polled after the deadline. */
         bool late = false;
@@ -217,8 +259,8 @@ whorl_result_t wh_wait(const struct wh_wait *wait)
 
         bool moved = false;
         bool tired = nspins >= wait->patience.nspins && nyields >= wait->patience.nyields;
-        whorl_result_t rc =
-            tired && !late ? poll_and_sleep(wait, &moved) : wait->poll(wait->ctx, &moved);
+        whorl_result_t rc = tired && !late ? poll_and_sleep(wait, &tired_ns, &moved)
+                                           : wait->poll(wait->ctx, &moved);
         if (rc != WHORL_IN_PROGRESS) {
             return rc;
         }
@@ -232,6 +274,7 @@ whorl_result_t wh_wait(const struct wh_wait *wait)
         if (moved) {
             nspins = 0;
             nyields = 0;
+            tired_ns = 0;
         } else if (nspins < wait->patience.nspins) {
             nspins++;
             wh_pause_core();

@@ -68,6 +68,8 @@ struct wh_patience {
  */
 struct wh_patience wh_patience_for(uint32_t nlocal, uint64_t nspins, uint64_t nyields);
 
+enum { WH_WAIT_NFDS_MAX = 16 };
+
 /** One thing to wait for. */
 struct wh_wait {
     struct wh_patience patience;
@@ -81,6 +83,13 @@ struct wh_wait {
     uint32_t nbells;
     const _Atomic int32_t *stop; /* NULL, or ends the wait when it becomes non-zero */
     uint64_t deadline_ns;        /* WH_NEVER: none */
+    /* They ring for this process's own sake only, so that a sleep on fds need not mind them. */
+    bool bells_are_quiet;
+    /* Called right before a sleep: writes at most WH_WAIT_NFDS_MAX descriptors that poll as
+     * readable when poll may succeed, and returns how many; UINT32_MAX: there is something that
+     * nothing tells, so sleeps must be naps. NULL: none. Where there are both bells and
+     * descriptors, sleeps are naps too, which grow with the time waited. */
+    uint32_t (*fds)(void *ctx, int *fds_out);
 };
 
 /** Waits. WHORL_OK; WHORL_E_ABORTED when stop was set; WHORL_E_TIMEOUT; or what poll said. Reports

@@ -47,6 +47,8 @@ bool wh_boot_id_valid(const whorl_id_t *id);
 /** This rank's membership in a job. */
 struct wh_boot;
 
+enum { WH_STATUS_NBYTES = 512 };
+
 struct wh_boot_join_args {
     const whorl_id_t *id;
     uint32_t nranks, rank;
@@ -56,6 +58,10 @@ struct wh_boot_join_args {
      * story. It can come before wh_boot_join() has returned. May call wh_boot_fail(), not
      * wh_boot_leave(). May be NULL. */
     void (*on_failure)(void *ctx, whorl_result_t rc, const char *text);
+    /* Called from the service thread when some rank asks for everyone's status: writes what this
+     * rank is doing, WH_STATUS_NBYTES. Any time between the join and wh_boot_leave(); must not
+     * wait. NULL: zeros. */
+    void (*on_status)(void *ctx, uint8_t status_out[WH_STATUS_NBYTES]);
     void *ctx;
 };
 
@@ -87,6 +93,33 @@ WH_MUST_CHECK whorl_result_t wh_boot_barrier(struct wh_boot *boot, uint64_t dead
  * not wait. Only the first failure of a job counts; on_failure() of this rank is not called.
  */
 void wh_boot_fail(struct wh_boot *boot, whorl_result_t rc, const char *text);
+
+/**
+ * Asks every rank for its status over the control connections; the service threads answer, whatever
+ * the ranks themselves are doing, and also after the job has failed. Not collective, any thread but
+ * not from on_failure() or on_status(). Returns when all have answered, at the latest at the
+ * deadline.
+ * Writes nranks * WH_STATUS_NBYTES to statuses (zeros for a rank that did not answer in time) and
+ * nranks flags to answered; this rank's own are among them. A stopped or dead rank keeps at most
+ * those from answering that are reached through it only; others are asked around it.
+ *
+ * Errors    WHORL_E_NOMEM, reported. Ranks without an answer are no error.
+ */
+WH_MUST_CHECK whorl_result_t wh_boot_ask(struct wh_boot *boot, uint8_t *statuses, bool *answered,
+                                         uint64_t deadline_ns);
+
+/**
+ * Agrees with the other survivors of a job, failed or not, on who is left, and makes an id for them
+ * to join: collective over all ranks that are neither dead nor in excluded (nexcluded ranks, the
+ * same list on all; may be empty). A rank is dead if its process is; one that does not come within
+ * the deadline counts as dead too. alive_out gets nranks flags, the same on all survivors; *id_out
+ * the id of the new job, with a root and a secret of its own.
+ *
+ * Errors    WHORL_E_TIMEOUT, WHORL_E_PEER (this rank was taken for dead, or excluded), reported.
+ */
+WH_MUST_CHECK whorl_result_t wh_boot_regroup(struct wh_boot *boot, const uint32_t *excluded,
+                                             uint32_t nexcluded, bool *alive_out,
+                                             whorl_id_t *id_out, uint64_t deadline_ns);
 
 /** How many collective operations this rank has started: tells an early leaver from a late one. Any
  *  thread. */

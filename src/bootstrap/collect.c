@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * All-gather and barrier by dissemination, ceil(log2 n) rounds for any number of ranks: in round k
- * a rank sends what it has to rank + 2^k and receives from rank - 2^k.
+ * a rank sends what it has to rank + 2^k and receives from rank - 2^k. Small blocks travel many to a
+ * frame: the size of a block, then the blocks of rank, rank - 1, ...
  *
  *   n = 6            has at first   round 0      round 1          round 2
  *   rank 5 receives        5        4 from 4     3, 2 from 3      1, 0 from 1
@@ -10,6 +11,7 @@
  * inv. 2  Who ends a collective knows that all have begun it. So a rank can be at most one
  *         collective ahead of another, and a rank that leaves after it has sent everything.
  */
+#include "base/bytes.h"
 #include "base/log.h"
 #include "bootstrap/rank.h"
 #include "bootstrap/service.h"
@@ -37,36 +39,68 @@ static uint32_t nblocks_of(const struct collective *c, uint32_t round)
     return have < lack ? have : lack;
 }
 
-static void send_round(const struct collective *c, uint32_t round)
+/* Sends the blocks of nblocks ranks, from rank downwards. buffer has room for them and a head. */
+static void send_blocks(const struct collective *c, uint32_t round, uint32_t rank, uint32_t nblocks,
+                        uint8_t *buffer)
 {
-    struct wh_boot *boot = c->boot;
-    for (uint32_t i = 0; i < nblocks_of(c, round); i++) {
-        uint32_t rank = (boot->rank + boot->nranks - i) % boot->nranks;
-        const struct wh_frame frame = {
-            .type = WH_FRAME_BLOCK,
-            .round = round,
-            .rank = rank,
-            .tag = c->tag,
-            .payload = c->blocks != NULL ? c->blocks + rank * c->block_nbytes : NULL,
-            .payload_nbytes = c->blocks != NULL ? (uint32_t)c->block_nbytes : 0,
-        };
-        wh_rank_post(boot, round, &frame);
+    const uint32_t nranks = c->boot->nranks;
+    wh_put_le32(buffer, (uint32_t)c->block_nbytes);
+    for (uint32_t i = 0; i < nblocks && c->block_nbytes > 0; i++) {
+        uint32_t whose = (rank + nranks - i) % nranks;
+        memcpy(buffer + WH_BLOCKS_HEAD_NBYTES + i * c->block_nbytes,
+               c->blocks + whose * c->block_nbytes, c->block_nbytes);
     }
+    const struct wh_frame frame = {
+        .type = WH_FRAME_BLOCK,
+        .round = round,
+        .rank = rank,
+        .tag = c->tag,
+        .payload = buffer,
+        .payload_nbytes = WH_BLOCKS_HEAD_NBYTES + nblocks * (uint32_t)c->block_nbytes,
+    };
+    wh_rank_post(c->boot, round, &frame);
 }
 
-/* Takes one block of this collective. False: not what the peer should have sent. */
-static bool take_letter(const struct collective *c, const struct wh_letter *letter)
+/* False: no memory. */
+static bool send_round(const struct collective *c, uint32_t round)
 {
     const struct wh_boot *boot = c->boot;
-    uint32_t from = boot->edges[boot->nrounds + letter->round].peer.rank;
-    uint32_t before = (from + boot->nranks - letter->rank) % boot->nranks;
-    if (before >= nblocks_of(c, letter->round) ||
-        letter->nbytes != (c->blocks != NULL ? c->block_nbytes : 0)) {
+    const uint32_t nblocks = nblocks_of(c, round);
+    uint32_t most = c->block_nbytes > 0 ? WH_BLOCK_NBYTES_MAX / (uint32_t)c->block_nbytes : nblocks;
+    most = most < nblocks ? most : nblocks;
+    uint8_t *buffer = malloc(WH_BLOCKS_HEAD_NBYTES + most * c->block_nbytes);
+    if (buffer == NULL) {
         return false;
     }
-    if (letter->nbytes > 0) {
-        memcpy(c->blocks + letter->rank * c->block_nbytes, letter->bytes, letter->nbytes);
+    for (uint32_t i = 0; i < nblocks; i += most) {
+        uint32_t rank = (boot->rank + boot->nranks - i) % boot->nranks;
+        send_blocks(c, round, rank, nblocks - i < most ? nblocks - i : most, buffer);
     }
+    free(buffer);
+    return true;
+}
+
+/* Takes some blocks of this collective, and adds their number to *ntaken. False: not what the peer
+ * should have sent. */
+static bool take_letter(const struct collective *c, const struct wh_letter *letter,
+                        uint32_t *ntaken)
+{
+    const struct wh_boot *boot = c->boot;
+    const uint32_t from = boot->edges[boot->nrounds + letter->round].peer.rank;
+    const uint32_t before = (from + boot->nranks - letter->rank) % boot->nranks;
+    const uint32_t nbytes = letter->nbytes - WH_BLOCKS_HEAD_NBYTES;
+    const uint32_t nblocks =
+        c->block_nbytes > 0 ? nbytes / (uint32_t)c->block_nbytes : nblocks_of(c, letter->round);
+    if (wh_get_le32(letter->bytes) != c->block_nbytes || nbytes != nblocks * c->block_nbytes ||
+        nblocks == 0 || before + nblocks > nblocks_of(c, letter->round)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < nblocks && c->block_nbytes > 0; i++) {
+        uint32_t whose = (letter->rank + boot->nranks - i) % boot->nranks;
+        memcpy(c->blocks + whose * c->block_nbytes,
+               letter->bytes + WH_BLOCKS_HEAD_NBYTES + i * c->block_nbytes, c->block_nbytes);
+    }
+    *ntaken += nblocks;
     return true;
 }
 
@@ -85,8 +119,7 @@ static bool take_letters(const struct collective *c, uint32_t round, uint32_t *n
             continue;
         }
         if (ours) {
-            good = take_letter(c, letter) && good;
-            (*ntaken)++;
+            good = take_letter(c, letter, ntaken) && good;
         }
         *link = letter->next;
         free(letter);
@@ -118,7 +151,9 @@ static whorl_result_t run_round(const struct collective *c, uint32_t round)
     struct wh_boot *boot = c->boot;
     const uint32_t from = boot->nrounds + round;
     check_peer(c, round);
-    send_round(c, round);
+    if (!send_round(c, round)) {
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_BOOTSTRAP, "no memory for an all-gather");
+    }
 
     uint32_t ntaken = 0;
     char who[WH_MEMBER_TEXT_NBYTES];

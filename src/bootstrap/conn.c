@@ -86,36 +86,33 @@ void wh_conn_init(struct wh_conn *conn)
     conn->fd = -1;
 }
 
-whorl_result_t wh_conn_call(struct wh_conn *conn, const struct wh_addr *addr,
+/* The beginning of both ends. */
+static whorl_result_t take_socket(struct wh_conn *conn, int fd, const struct wh_addr *peer,
+                                  uint8_t nonce_out[WH_NONCE_NBYTES])
+{
+    wh_conn_init(conn);
+    conn->fd = fd;
+    conn->peer = *peer;
+    return wh_random(nonce_out, WH_NONCE_NBYTES);
+}
+
+whorl_result_t wh_conn_call(struct wh_conn *conn, int fd, const struct wh_addr *peer,
                             enum wh_purpose purpose, const uint8_t secret[WH_SECRET_NBYTES])
 {
     uint8_t nonce[WH_NONCE_NBYTES], hello[WH_HELLO_NBYTES];
-    wh_conn_init(conn);
-    whorl_result_t rc = wh_random(nonce, sizeof(nonce));
-    if (rc != WHORL_OK) {
-        return rc;
+    whorl_result_t rc = take_socket(conn, fd, peer, nonce);
+    if (rc == WHORL_OK) {
+        wh_shake_call(&conn->shake, secret, purpose, nonce, hello);
+        rc = queue_add(&conn->out, hello, sizeof(hello));
     }
-
-    conn->peer = *addr;
-    int fd = wh_sock_connect(addr);
-    if (fd < 0) {
-        conn->error = -fd;
-        return WHORL_E_SYS;
-    }
-    conn->fd = fd;
-    conn->connecting = true;
-    wh_shake_call(&conn->shake, secret, purpose, nonce, hello);
-    return queue_add(&conn->out, hello, sizeof(hello));
+    return rc;
 }
 
 whorl_result_t wh_conn_answer(struct wh_conn *conn, int fd, const struct wh_addr *peer,
                               enum wh_purpose purpose, const uint8_t secret[WH_SECRET_NBYTES])
 {
     uint8_t nonce[WH_NONCE_NBYTES];
-    wh_conn_init(conn);
-    conn->fd = fd;
-    conn->peer = *peer;
-    whorl_result_t rc = wh_random(nonce, sizeof(nonce));
+    whorl_result_t rc = take_socket(conn, fd, peer, nonce);
     if (rc == WHORL_OK) {
         wh_shake_answer(&conn->shake, secret, purpose, nonce);
     }
@@ -256,9 +253,6 @@ static whorl_result_t receive(struct wh_conn *conn)
 
 short wh_conn_events(const struct wh_conn *conn)
 {
-    if (conn->connecting) {
-        return POLLOUT;
-    }
     return (short)(POLLIN | (wh_conn_has_output(conn) ? POLLOUT : 0));
 }
 
@@ -269,18 +263,6 @@ whorl_result_t wh_conn_advance(struct wh_conn *conn)
     if (conn->taken_nbytes > 0) {
         queue_take(&conn->in, conn->taken_nbytes);
         conn->taken_nbytes = 0;
-    }
-    if (conn->connecting) {
-        struct pollfd pfd = {.fd = conn->fd, .events = POLLOUT};
-        if (poll(&pfd, 1, 0) <= 0) {
-            return WHORL_OK;
-        }
-        conn->connecting = false;
-        int error = wh_sock_error(conn->fd);
-        if (error != 0) {
-            end(conn, error);
-            return WHORL_OK;
-        }
     }
     flush(conn);
     return receive(conn);
@@ -335,4 +317,9 @@ whorl_result_t wh_conn_post(struct wh_conn *conn, const struct wh_frame *frame)
 bool wh_conn_has_output(const struct wh_conn *conn)
 {
     return !conn->deaf && queue_nbytes(&conn->out) > 0;
+}
+
+size_t wh_conn_output_nbytes(const struct wh_conn *conn)
+{
+    return conn->deaf ? 0 : queue_nbytes(&conn->out);
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One control connection: connecting, handshake, then frames in both directions. Nothing here
- * waits; whoever owns the connection polls its socket and calls wh_conn_advance().
+ * One control connection: handshake, then frames in both directions. Nothing here waits; whoever
+ * owns the connection polls its socket and calls wh_conn_advance().
  */
 #ifndef WH_BOOTSTRAP_CONN_H
 #define WH_BOOTSTRAP_CONN_H
 
+#include "base/handshake.h"
 #include "base/macros.h"
 #include "base/sock.h"
 #include "bootstrap/frame.h"
-#include "base/handshake.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,7 +24,6 @@ struct wh_queue {
 struct wh_conn {
     int fd; /* -1: closed */
     struct wh_addr peer;
-    bool connecting;
     bool proved; /* the handshake is over: frames may be sent */
     bool deaf;   /* sending failed: what is posted is dropped, the reading side tells why */
     bool ended;  /* nothing more will come */
@@ -37,17 +36,13 @@ struct wh_conn {
 /** Nothing open; wh_conn_close() is allowed. */
 void wh_conn_init(struct wh_conn *conn);
 
-/**
- * Starts to connect to addr, and the handshake as the caller.
- *
- * Errors    WHORL_E_SYS, not reported, conn->error is the errno.
- */
-WH_MUST_CHECK whorl_result_t wh_conn_call(struct wh_conn *conn, const struct wh_addr *addr,
+/** Starts the handshake as the caller, who has connected fd to peer. fd is conn's from now on, also
+ *  after a failure. */
+WH_MUST_CHECK whorl_result_t wh_conn_call(struct wh_conn *conn, int fd, const struct wh_addr *peer,
                                           enum wh_purpose purpose,
                                           const uint8_t secret[WH_SECRET_NBYTES]);
 
-/** Starts the handshake as the one who is called. fd is conn's from now on, also after a failure.
- * */
+/** Starts the handshake as the one who is called. The same. */
 WH_MUST_CHECK whorl_result_t wh_conn_answer(struct wh_conn *conn, int fd,
                                             const struct wh_addr *peer, enum wh_purpose purpose,
                                             const uint8_t secret[WH_SECRET_NBYTES]);
@@ -72,6 +67,9 @@ WH_MUST_CHECK whorl_result_t wh_conn_post(struct wh_conn *conn, const struct wh_
 
 /** Is something queued that could not be sent yet? */
 bool wh_conn_has_output(const struct wh_conn *conn);
+
+/** How much of it. */
+size_t wh_conn_output_nbytes(const struct wh_conn *conn);
 
 /** Why a connection ended or a handshake failed with rc, in words. */
 const char *wh_conn_why(const struct wh_conn *conn, whorl_result_t rc);

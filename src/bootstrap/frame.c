@@ -32,9 +32,20 @@ bool wh_head_decode(const uint8_t in[WH_HEAD_NBYTES], struct wh_frame *frame_out
         [WH_FRAME_WELCOME] = {0, WH_ROUNDS_MAX * WH_MEMBER_NBYTES},
         [WH_FRAME_REFUSE] = {4, WH_FAILURE_NBYTES_MAX},
         [WH_FRAME_EDGE] = {WH_MEMBER_NBYTES, WH_MEMBER_NBYTES},
-        [WH_FRAME_BLOCK] = {0, WH_BLOCK_NBYTES_MAX},
+        [WH_FRAME_BLOCK] = {WH_BLOCKS_HEAD_NBYTES, WH_BLOCKS_HEAD_NBYTES + WH_BLOCK_NBYTES_MAX},
         [WH_FRAME_FAIL] = {4, WH_FAILURE_NBYTES_MAX},
         [WH_FRAME_BYE] = {0, 0},
+        [WH_FRAME_ASK] = {0, 0},
+        [WH_FRAME_STATUS] = {WH_ANSWER_NBYTES, WH_ANSWER_NBYTES},
+        [WH_FRAME_COME] = {WH_COME_NBYTES, WH_COME_NBYTES},
+        [WH_FRAME_SEEK] = {WH_COME_NBYTES, WH_COME_NBYTES},
+        [WH_FRAME_WAIT] = {0, 0},
+        [WH_FRAME_HELD] = {0, 0},
+        [WH_FRAME_LED] = {0, 0},
+        [WH_FRAME_RESULT] = {WH_RESULT_NBYTES_MIN, WH_RESULT_NBYTES_MIN + WH_NRANKS_MAX / 8},
+        [WH_FRAME_OVER] = {4, WH_FAILURE_NBYTES_MAX},
+        [WH_FRAME_SEATED] = {0, 2 * WH_MEMBER_NBYTES},
+        [WH_FRAME_NEXT] = {WH_MEMBER_NBYTES, WH_MEMBER_NBYTES},
     };
 
     uint32_t nbytes = wh_get_le32(in);

@@ -4,11 +4,22 @@
  *
  *     to the root     JOIN      a member: who I am and where I listen
  *     from the root   WELCOME   the members to connect to
+ *                     SEATED    of a large job: the neighbours that are here already
  *                     REFUSE    a failure: why nobody can join
  *     between ranks   EDGE      a member, both ways, first thing on an edge
+ *                     NEXT      a member: whom I connect to, at half the distance of yours
  *                     BLOCK     a part of an all-gather or barrier
  *                     FAIL      a failure: the job is broken
  *                     BYE       I leave; tag: how many operations I have started
+ *                     ASK       rank wants everyone's status; tag: which of its requests
+ *                     STATUS    rank's answer to such a request: the asker's rank, the status
+ *     survivors       COME      rank wants to follow you; tag: which regroup; see regroup.h
+ *                     SEEK      rank leads and looks for you; the same
+ *                     WAIT      I live, but cannot tell yet
+ *                     HELD      I lead, and you may follow; and back: I follow
+ *                     LED       rank is the one to ask; WH_NOBODY: not I
+ *                     RESULT    who is left, and where they meet
+ *                     OVER      a failure: why you are not among them
  *
  * Who sends frames has proved that it belongs to the job; what is in them is checked all the same.
  */
@@ -28,8 +39,12 @@ enum {
     WH_HOST_NBYTES = 64,
     WH_MEMBER_NBYTES = 20 + 16 * WH_NADDRS_MAX + WH_HOST_NBYTES,
     WH_BLOCK_NBYTES_MAX = 65536,
-    WH_TEXT_NBYTES_MAX = 2048, /* of a failure, with its end */
-    WH_ROUNDS_MAX = 16,        /* log2 of the number of ranks */
+    WH_BLOCKS_HEAD_NBYTES = 4, /* before the blocks of a BLOCK: how many bytes each has */
+    WH_COME_NBYTES = 16,       /* of COME and SEEK */
+    WH_RESULT_NBYTES_MIN = 2 + 2 + 16 * WH_NADDRS_MAX + 16 + 4, /* of RESULT, then a bit a rank */
+    WH_TEXT_NBYTES_MAX = 2048,                                  /* of a failure, with its end */
+    WH_ANSWER_NBYTES = 4 + 512,                                 /* of STATUS */
+    WH_ROUNDS_MAX = 17,                                         /* log2 of the number of ranks */
     WH_NRANKS_MAX = 1 << WH_ROUNDS_MAX,
 };
 
@@ -41,13 +56,28 @@ enum wh_frame_type {
     WH_FRAME_BLOCK,
     WH_FRAME_FAIL,
     WH_FRAME_BYE,
+    WH_FRAME_ASK,
+    WH_FRAME_STATUS,
+    WH_FRAME_COME,
+    WH_FRAME_SEEK,
+    WH_FRAME_WAIT,
+    WH_FRAME_HELD,
+    WH_FRAME_LED,
+    WH_FRAME_RESULT,
+    WH_FRAME_OVER,
+    WH_FRAME_SEATED,
+    WH_FRAME_NEXT,
 };
+
+/** What round says in SEATED: which members follow; in EDGE: you are my left neighbour. */
+enum { WH_SEATED_RIGHT = 1, WH_SEATED_LEFT = 2, WH_EDGE_TO_LEFT = 1 };
 
 struct wh_frame {
     enum wh_frame_type type;
     uint32_t round; /* BLOCK: of the collective */
-    uint32_t rank;  /* BLOCK: whose block; FAIL: where it began */
-    uint64_t tag;   /* BLOCK: which collective; BYE: operations */
+    uint32_t rank;  /* BLOCK: whose block; FAIL: where it began; ASK ... SEEK: who; LED: whom */
+    uint64_t tag;   /* BLOCK: which collective; BYE: operations; ASK, STATUS: which
+                   * request; COME ... OVER: which regroup */
     uint32_t payload_nbytes;
     const void *payload;
 };

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Joining: ask the root. Its addresses are tried one after the other, again and again until the
- * deadline, because rank 0 may start later than this rank. Who answers but cannot prove that it
- * knows the secret ends the search, unless another address still may do better.
+ * Joining: ask the root. Its addresses are dialled again and again until the deadline, because rank
+ * 0 may start later than this rank. Who answers but cannot prove that it knows the secret is not
+ * asked again, and ends the search when no other address is left.
  */
 #include "bootstrap/join.h"
 
 #include "base/clock.h"
+#include "base/dial.h"
 #include "base/log.h"
+#include "bootstrap/root.h"
 #include "bootstrap/self.h"
 #include "bootstrap/service.h"
 
@@ -16,28 +18,28 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
-    CONNECT_MS = 1000,      /* for one address in the first round; doubles each round ... */
-    CONNECT_MS_MAX = 8000,  /* ... up to this */
     SHAKE_MS = 10 * 1000,   /* for the handshake once connected */
     ANSWER_GRACE_MS = 3000, /* how much longer than the root a rank waits */
     MESH_MS_MIN = 10 * 1000,
-    PAUSE_MS = 50,      /* between rounds; doubles ... */
-    PAUSE_MS_MAX = 500, /* ... up to this */
-    ROUNDS_TO_TRUST = 3,
-    WHY_NBYTES = 160,
+    WHY_PAUSE_MS = 200,
+    STAGGER_FROM = 4096, /* from so many ranks on they do not come all at once, but one every ... */
+    STAGGER_NS = 100 * 1000,
+    POLL_MS_MAX = 60 * 1000,
 };
 
 /* The search for the root. */
 struct search {
     const struct wh_ticket *ticket;
     uint64_t begin_ns, deadline_ns;
-    uint32_t round;
-    whorl_result_t rcs[WH_NADDRS_MAX];
-    char whys[WH_NADDRS_MAX][WHY_NBYTES];
+    struct wh_dial dial;
+    whorl_result_t stranger; /* what kind of stranger answered somewhere; WHORL_OK: none */
+    struct wh_addr stranger_addr;
+    uint16_t stranger_version;
     bool said_files; /* that there are too few descriptors */
 };
 
@@ -50,86 +52,92 @@ static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
 static whorl_result_t conn_wait(struct wh_conn *conn, uint64_t deadline_ns)
 {
     struct pollfd pfd = {.fd = conn->fd, .events = wh_conn_events(conn)};
-    int nready = poll(&pfd, 1, wh_ms_until(deadline_ns, 60 * 1000));
+    int nready = poll(&pfd, 1, wh_ms_until(deadline_ns, POLL_MS_MAX));
     if (nready > 0) {
         return wh_conn_advance(conn);
     }
     return wh_now_ns() >= deadline_ns ? WHORL_E_TIMEOUT : WHORL_OK;
 }
 
-/* One try at one address. */
-static whorl_result_t try_address(struct search *search, uint32_t i, struct wh_conn *conn)
+/* Connects to any of the addresses; as wh_dial_advance(), but not WHORL_IN_PROGRESS. */
+static whorl_result_t dial_wait(struct wh_dial *dial, int *fd_out, struct wh_addr *addr_out)
 {
-    uint64_t limit_ms = (uint64_t)CONNECT_MS << (search->round < 3 ? search->round : 3);
-    uint64_t connect_ns = earlier(wh_deadline_after_ms(limit_ms), search->deadline_ns);
-    uint64_t shake_ns = earlier(wh_deadline_after_ms(limit_ms + SHAKE_MS), search->deadline_ns);
-    whorl_result_t rc =
-        wh_conn_call(conn, &search->ticket->addrs[i], WH_PURPOSE_JOIN, search->ticket->secret);
-    while (rc == WHORL_OK && !conn->proved && !conn->ended) {
-        rc = conn_wait(conn, conn->connecting ? connect_ns : shake_ns);
+    whorl_result_t rc;
+    while ((rc = wh_dial_advance(dial, fd_out, addr_out)) == WHORL_IN_PROGRESS) {
+        int fds[WH_DIAL_NADDRS_MAX];
+        struct pollfd pfds[WH_DIAL_NADDRS_MAX];
+        uint32_t nfds = wh_dial_fds(dial, fds, WH_DIAL_NADDRS_MAX);
+        for (uint32_t i = 0; i < nfds; i++) {
+            pfds[i] = (struct pollfd){.fd = fds[i], .events = POLLOUT};
+        }
+        (void)poll(pfds, nfds, wh_ms_until(dial->next_ns, POLL_MS_MAX));
     }
-    if (rc == WHORL_OK && conn->proved) {
-        return WHORL_OK;
-    }
-
-    if (rc == WHORL_OK) {
-        rc = WHORL_E_SYS;
-    }
-    if ((conn->error == EMFILE || conn->error == ENFILE) && !search->said_files) {
-        /* Later tries may fail for another reason, which would hide the cause. */
-        wh_log(WH_LOG_WARN, WH_SUBSYS_BOOTSTRAP,
-               "no socket to reach the root with: %s; raise the limit of open files (ulimit -n)",
-               strerror(conn->error));
-        search->said_files = true;
-    }
-    search->rcs[i] = rc;
-    snprintf(search->whys[i], WHY_NBYTES, "%s",
-             rc != WHORL_E_TIMEOUT ? wh_conn_why(conn, rc)
-             : conn->connecting    ? "nothing answers"
-                                   : "it was connected, but did not answer like a root");
-    if (rc == WHORL_E_UNSUPPORTED) {
-        snprintf(search->whys[i], WHY_NBYTES, "it speaks version %u of the protocol, not %d",
-                 conn->shake.peer_version, WH_PROTOCOL_VERSION);
-    }
-    wh_conn_close(conn);
     return rc;
 }
 
-/* Is there an answer that no further round will change? */
-static bool search_is_hopeless(const struct search *search)
+/* Later tries may fail for another reason, which would hide the cause. */
+static void search_say_files(struct search *search)
 {
-    bool stranger = false, silent = false;
-    for (uint32_t i = 0; i < search->ticket->naddrs; i++) {
-        whorl_result_t rc = search->rcs[i];
-        stranger =
-            stranger || rc == WHORL_E_TRUST || rc == WHORL_E_UNSUPPORTED || rc == WHORL_E_ARG;
-        silent = silent || rc == WHORL_E_TIMEOUT;
+    for (uint32_t i = 0; i < search->dial.naddrs && !search->said_files; i++) {
+        int error = search->dial.tries[i].error;
+        if (error == EMFILE || error == ENFILE) {
+            wh_log(
+                WH_LOG_WARN, WH_SUBSYS_BOOTSTRAP,
+                "no socket to reach the root with: %s; raise the limit of open files (ulimit -n)",
+                strerror(error));
+            search->said_files = true;
+        }
     }
-    return stranger && (!silent || search->round + 1 >= ROUNDS_TO_TRUST);
+}
+
+/* The handshake with whoever was reached at addr. False: it is not the root, or not now. */
+static bool search_prove(struct search *search, int fd, const struct wh_addr *addr,
+                         struct wh_conn *conn)
+{
+    uint64_t shake_ns = earlier(wh_deadline_after_ms(SHAKE_MS), search->deadline_ns);
+    whorl_result_t rc = wh_conn_call(conn, fd, addr, WH_PURPOSE_JOIN, search->ticket->secret);
+    while (rc == WHORL_OK && !conn->proved && !conn->ended) {
+        rc = conn_wait(conn, shake_ns);
+    }
+    if (rc == WHORL_OK && conn->proved) {
+        return true;
+    }
+
+    bool stranger = rc == WHORL_E_TRUST || rc == WHORL_E_UNSUPPORTED || rc == WHORL_E_ARG;
+    if (stranger && search->stranger != WHORL_E_TRUST) {
+        search->stranger = rc;
+        search->stranger_addr = *addr;
+        search->stranger_version = conn->shake.peer_version;
+    }
+    const char *why = rc == WHORL_E_TIMEOUT ? "it was connected, but did not answer like a root"
+                      : conn->error != 0    ? "it closed the connection"
+                                            : wh_conn_why(conn, rc);
+    wh_conn_close(conn);
+    wh_dial_reject(&search->dial, why, stranger);
+    return false;
 }
 
 static whorl_result_t search_fail(const struct search *search)
 {
-    char text[1024], addr[WH_ADDR_TEXT_NBYTES];
-    size_t used = 0;
-    for (uint32_t i = 0; i < search->ticket->naddrs; i++) {
-        const struct wh_addr *at = &search->ticket->addrs[i];
-        if (search->rcs[i] == WHORL_E_TRUST) {
-            return wh_fail(WHORL_E_TRUST, WH_SUBSYS_BOOTSTRAP,
-                           "the root at %s does not know this job's secret, or this is another job",
-                           wh_addr_print(at, addr));
-        }
-        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s (%s)", i > 0 ? ", " : "",
-                                 wh_addr_print(at, addr), search->whys[i]);
-        assert(used < sizeof(text));
-    }
-    for (uint32_t i = 0; i < search->ticket->naddrs; i++) {
-        if (search->rcs[i] == WHORL_E_UNSUPPORTED || search->rcs[i] == WHORL_E_ARG) {
-            return wh_fail(WHORL_E_TRUST, WH_SUBSYS_BOOTSTRAP, "no root of this job at %s", text);
-        }
+    char why[WH_DIAL_WHY_NBYTES], addr[WH_ADDR_TEXT_NBYTES];
+    wh_dial_why(&search->dial, why);
+    wh_addr_print(&search->stranger_addr, addr);
+    switch (search->stranger) {
+    case WHORL_E_TRUST:
+        return wh_fail(WHORL_E_TRUST, WH_SUBSYS_BOOTSTRAP,
+                       "the root at %s does not know this job's secret, or this is another job",
+                       addr);
+    case WHORL_E_UNSUPPORTED:
+        return wh_fail(WHORL_E_TRUST, WH_SUBSYS_BOOTSTRAP,
+                       "no root of this job at %s: it speaks version %u of the protocol, not %d",
+                       addr, search->stranger_version, WH_PROTOCOL_VERSION);
+    case WHORL_E_ARG:
+        return wh_fail(WHORL_E_TRUST, WH_SUBSYS_BOOTSTRAP, "no root of this job at %s", why);
+    default:
+        break;
     }
     return wh_fail(WHORL_E_TIMEOUT, WH_SUBSYS_BOOTSTRAP,
-                   "no root at %s after %" PRIu64 " s: is rank 0 running?", text,
+                   "no root at %s; tried for %" PRIu64 " s: is rank 0 running?", why,
                    (wh_now_ns() - search->begin_ns + 500000000u) / 1000000000u);
 }
 
@@ -142,21 +150,23 @@ static whorl_result_t find_root(const struct wh_ticket *ticket, uint64_t deadlin
         .begin_ns = wh_now_ns(),
         .deadline_ns = deadline_ns,
     };
-    static_assert(WH_NADDRS_MAX * (WHY_NBYTES + WH_ADDR_TEXT_NBYTES + 8) < 2 * 1024, "fits");
-    int pause_ms = PAUSE_MS;
-    for (;;) {
-        for (uint32_t i = 0; i < ticket->naddrs; i++) {
-            if (try_address(&search, i, conn) == WHORL_OK) {
+    whorl_result_t rc = WHORL_OK;
+    while (rc != WHORL_E_TIMEOUT && search.stranger == WHORL_OK) {
+        wh_dial_fini(&search.dial);
+        wh_dial_start(&search.dial, ticket->addrs, ticket->naddrs, deadline_ns);
+        int fd;
+        struct wh_addr addr;
+        while ((rc = dial_wait(&search.dial, &fd, &addr)) == WHORL_OK) {
+            if (search_prove(&search, fd, &addr, conn)) {
+                wh_dial_fini(&search.dial);
                 return WHORL_OK;
             }
         }
-        if (search_is_hopeless(&search) || wh_now_ns() >= deadline_ns) {
-            return search_fail(&search);
-        }
-        (void)poll(NULL, 0, wh_ms_until(deadline_ns, pause_ms));
-        pause_ms = 2 * pause_ms < PAUSE_MS_MAX ? 2 * pause_ms : PAUSE_MS_MAX;
-        search.round++;
+        search_say_files(&search);
     }
+    rc = search_fail(&search);
+    wh_dial_fini(&search.dial);
+    return rc;
 }
 
 /* Reads whom to connect to. */
@@ -172,14 +182,43 @@ static bool take_welcome(struct wh_boot *boot, const struct wh_frame *frame)
             peer->rank != (boot->rank + (1u << k)) % boot->nranks || peer->naddrs == 0) {
             return false;
         }
+        boot->edges[k].known = true;
     }
     return true;
+}
+
+/* Reads one neighbour, at distance ranks to the right, that the root has seated. */
+static bool take_neighbour(struct wh_boot *boot, uint32_t edge, uint32_t distance,
+                           const uint8_t *bytes)
+{
+    struct wh_member *peer = &boot->edges[edge].peer;
+    if (!wh_member_decode(bytes, WH_MEMBER_NBYTES, peer) || peer->nranks != boot->nranks ||
+        peer->rank != (boot->rank + distance) % boot->nranks || peer->naddrs == 0) {
+        return false;
+    }
+    boot->edges[edge].known = true;
+    return true;
+}
+
+/* Reads which neighbours are there already. */
+static bool take_seated(struct wh_boot *boot, const struct wh_frame *frame)
+{
+    const uint8_t *bytes = frame->payload;
+    bool right = (frame->round & WH_SEATED_RIGHT) != 0, left = (frame->round & WH_SEATED_LEFT) != 0;
+    if (boot->nranks <= WH_ROOT_HELD_MAX ||
+        frame->payload_nbytes != ((uint32_t)right + left) * WH_MEMBER_NBYTES) {
+        return false;
+    }
+    return (!right || take_neighbour(boot, 0, 1, bytes)) &&
+           (!left || take_neighbour(boot, boot->nrounds, boot->nranks - 1,
+                                    bytes + (right ? WH_MEMBER_NBYTES : 0)));
 }
 
 static whorl_result_t take_answer(struct wh_boot *boot, const struct wh_frame *frame,
                                   const char *root)
 {
-    if (frame->type == WH_FRAME_WELCOME && take_welcome(boot, frame)) {
+    if ((frame->type == WH_FRAME_WELCOME && take_welcome(boot, frame)) ||
+        (frame->type == WH_FRAME_SEATED && take_seated(boot, frame))) {
         return WHORL_OK;
     }
     if (frame->type == WH_FRAME_REFUSE) {
@@ -247,36 +286,90 @@ static whorl_result_t describe_self(struct wh_boot *boot, uint64_t timeout_ms)
     return wh_self_addrs(self->addrs, &self->naddrs);
 }
 
+/* A rank of a large job has waited in vain for its neighbours: the root knows who is missing. */
+static whorl_result_t ask_why(struct wh_boot *boot, const struct wh_ticket *ticket)
+{
+    uint64_t deadline_ns = wh_deadline_after_ms(ANSWER_GRACE_MS);
+    while (wh_now_ns() < deadline_ns) {
+        whorl_result_t rc = wh_join_root(boot, ticket, deadline_ns);
+        if (rc == WHORL_E_TIMEOUT && strstr(wh_error_get(), "missing: ") == NULL) {
+            break; /* it is the root that is missing */
+        }
+        if (rc != WHORL_OK) {
+            return rc;
+        }
+        /* It still waits for others, who have more time. */
+        (void)poll(NULL, 0, WHY_PAUSE_MS);
+    }
+    wh_error_set(boot->failure.text);
+    return WHORL_E_TIMEOUT;
+}
+
+/* Tells every rank where every other can be found should the mesh break. Who ends this knows that all
+ * connections of all ranks are up. */
+static whorl_result_t exchange_contacts(struct wh_boot *boot, uint64_t deadline_ns)
+{
+    if (boot->nranks == 1) {
+        return WHORL_OK;
+    }
+    boot->contacts = calloc(boot->nranks, WH_CONTACT_NBYTES);
+    if (boot->contacts == NULL) {
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_BOOTSTRAP, "no memory to join");
+    }
+    wh_service_lock();
+    wh_contact_encode(boot, boot->contacts + (size_t)boot->rank * WH_CONTACT_NBYTES);
+    wh_service_unlock();
+    return wh_boot_allgather(boot, boot->contacts, WH_CONTACT_NBYTES, deadline_ns);
+}
+
 /* Everything after the arguments have been checked; fills boot. */
 static whorl_result_t join(struct wh_boot *boot, const struct wh_ticket *ticket,
                            uint64_t timeout_ms)
 {
     uint64_t deadline_ns = wh_deadline_after_ms(timeout_ms);
-    enum wh_family family;
-    int listener;
-    whorl_result_t rc = wh_self_family(&family);
-    if (rc == WHORL_OK) {
-        rc = describe_self(boot, timeout_ms);
-    }
+    whorl_result_t rc = describe_self(boot, timeout_ms);
     const struct wh_addr *loopback = wh_ticket_loopback(ticket);
     if (rc == WHORL_OK && loopback != NULL) {
         boot->self.addrs[0] = *loopback;
         boot->self.naddrs = 1;
-        rc = wh_sock_listen_at(loopback, 0, &listener, &boot->self.port);
-    } else if (rc == WHORL_OK) {
-        rc = wh_sock_listen(family, 0, &listener, &boot->self.port);
+    }
+    if (rc == WHORL_OK) {
+        rc = wh_self_listen(loopback, 0, &boot->listener, &boot->self.port);
     }
     if (rc != WHORL_OK) {
         return rc;
     }
 
-    rc = wh_join_root(boot, ticket, deadline_ns);
-    if (rc == WHORL_OK) {
-        uint64_t least_ns = wh_deadline_after_ms(MESH_MS_MIN);
-        rc = wh_join_mesh(boot, ticket, listener, least_ns > deadline_ns ? least_ns : deadline_ns);
+    memcpy(boot->secret, ticket->secret, sizeof(boot->secret));
+    if (boot->nranks >= STAGGER_FROM) {
+        uint64_t begin_ns = wh_now_ns() + (uint64_t)boot->rank * STAGGER_NS;
+        (void)poll(NULL, 0, wh_ms_until(earlier(begin_ns, deadline_ns), POLL_MS_MAX));
     }
-    close(listener);
-    return rc == WHORL_OK ? wh_service_add(boot) : rc;
+    rc = wh_join_root(boot, ticket, deadline_ns);
+    if (rc != WHORL_OK) {
+        return rc;
+    }
+    uint64_t least_ns = wh_deadline_after_ms(MESH_MS_MIN);
+    least_ns = least_ns > deadline_ns ? least_ns : deadline_ns;
+    bool large = boot->nranks > WH_ROOT_HELD_MAX;
+    rc = wh_join_mesh(boot, ticket, boot->listener, large ? deadline_ns : least_ns);
+    if (rc == WHORL_E_TIMEOUT && large) {
+        rc = ask_why(boot, ticket);
+    }
+    rc = rc == WHORL_OK ? wh_service_add(boot) : rc;
+    if (rc != WHORL_OK) {
+        return rc;
+    }
+    rc = exchange_contacts(boot, least_ns);
+    if (rc != WHORL_OK) {
+        wh_service_remove(boot);
+        return rc;
+    }
+    wh_service_lock();
+    boot->joined = true;
+    wh_service_wake();
+    wh_service_unlock();
+    return WHORL_OK;
 }
 
 whorl_result_t wh_boot_join(const struct wh_boot_join_args *args, struct wh_boot **boot_out)

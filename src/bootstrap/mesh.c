@@ -7,8 +7,10 @@
  * address.
  */
 #include "base/clock.h"
+#include "base/dial.h"
 #include "base/log.h"
 #include "bootstrap/join.h"
+#include "bootstrap/root.h"
 #include "bootstrap/service.h"
 
 #include <assert.h>
@@ -23,21 +25,16 @@ enum {
     CALLERS_MAX = 64,
     CALLER_MS = 30 * 1000,
     CROWDED_MS = 1000, /* the same while there is no room for another caller */
-    CONNECT_MS = 1000, /* for one address; doubles each pass */
     SHAKE_MS = 30 * 1000,
-    PASSES_MAX = 5, /* over the addresses of a peer */
-    PAUSE_MS = 100, /* between passes */
-    WHY_NBYTES = 160,
+    PAUSE_MS = 100, /* before accepting again when there are no descriptors */
 };
 
-/* An outgoing edge in the making. */
-struct dial {
-    struct wh_conn conn; /* open while a try is under way */
-    bool done, asked;    /* asked: EDGE was sent */
-    uint32_t addr, pass;
-    uint64_t deadline_ns; /* of the try, or of the pause before it */
-    uint64_t shake_ns;
-    char why[WHY_NBYTES];
+/* An outgoing edge in the making: first the dial, then the connection that it gave. */
+struct call {
+    struct wh_dial dial;
+    struct wh_conn conn;     /* open when somebody was reached */
+    bool begun, done, asked; /* asked: EDGE was sent */
+    uint64_t due_ns;         /* when to look again; of the handshake, when it must be over */
 };
 
 /* An incoming connection that has not said who it is. */
@@ -51,7 +48,8 @@ struct mesh {
     const uint8_t *secret;
     int listener;
     uint64_t deadline_ns;
-    struct dial dials[WH_ROUNDS_MAX];
+    struct call calls[WH_ROUNDS_MAX + 1]; /* the last one: to the left neighbour */
+    bool told[WH_ROUNDS_MAX];             /* NEXT was sent to whom edge nrounds + k comes from */
     struct caller callers[CALLERS_MAX];
     uint32_t ncallers, nup;
     uint64_t accept_at_ns; /* not before: there were no descriptors */
@@ -66,12 +64,14 @@ static void mesh_break(struct mesh *mesh, const struct wh_failure *failure)
 }
 
 /* Says who this rank is, and to which rank. */
-static whorl_result_t introduce(struct mesh *mesh, struct wh_conn *conn, uint32_t to)
+static whorl_result_t introduce(struct mesh *mesh, struct wh_conn *conn, uint32_t to,
+                                uint32_t round)
 {
     uint8_t payload[WH_MEMBER_NBYTES];
     wh_member_encode(&mesh->boot->self, payload);
     const struct wh_frame frame = {
         .type = WH_FRAME_EDGE,
+        .round = round,
         .tag = to,
         .payload = payload,
         .payload_nbytes = sizeof(payload),
@@ -87,6 +87,7 @@ static void edge_up(struct mesh *mesh, uint32_t index, struct wh_conn *conn,
     wh_service_lock();
     edge->conn = *conn;
     edge->peer = *peer;
+    edge->known = true;
     edge->up = true;
     mesh->nup++;
     wh_conn_init(conn);
@@ -107,95 +108,148 @@ static void edge_up(struct mesh *mesh, uint32_t index, struct wh_conn *conn,
 
 /* ---- outgoing ------------------------------------------------------------------------------- */
 
-/* A try is over: next address, next pass, or the end. */
-static void dial_failed(struct mesh *mesh, uint32_t k, const char *why)
+/* Where to look for a peer: its loopback addresses are ours, unless it is on this host. */
+static uint32_t dialled_addrs(const struct wh_boot *boot, const struct wh_member *peer,
+                              struct wh_addr addrs_out[WH_NADDRS_MAX])
 {
-    struct dial *dial = &mesh->dials[k];
-    const struct wh_member *peer = &mesh->boot->edges[k].peer;
-    snprintf(dial->why, sizeof(dial->why), "%s", why);
-    wh_conn_close(&dial->conn);
-    dial->asked = false;
-    dial->deadline_ns = 0;
-    dial->addr++;
-    if (dial->addr < peer->naddrs) {
-        return;
+    bool here = strcmp(peer->host, boot->self.host) == 0;
+    uint32_t naddrs = 0;
+    for (uint32_t i = 0; i < peer->naddrs; i++) {
+        if (here || !wh_addr_is_loopback(&peer->addrs[i])) {
+            addrs_out[naddrs++] = peer->addrs[i];
+        }
     }
-    dial->addr = 0;
-    dial->pass++;
-    dial->deadline_ns = wh_deadline_after_ms(PAUSE_MS);
-    if (dial->pass < PASSES_MAX) {
-        return;
+    if (naddrs == 0) {
+        memcpy(addrs_out, peer->addrs, sizeof(peer->addrs));
+        naddrs = peer->naddrs;
     }
+    return naddrs;
+}
 
+/* The edge that call k makes. */
+static uint32_t call_edge(const struct mesh *mesh, uint32_t k)
+{
+    return k < mesh->boot->nrounds ? k : mesh->boot->nrounds;
+}
+
+static const struct wh_member *call_peer(const struct mesh *mesh, uint32_t k)
+{
+    return &mesh->boot->edges[call_edge(mesh, k)].peer;
+}
+
+/* Is there anything to do for call k? The edge to the right may be made by the neighbour there, and
+ * who is further away is not known at once. */
+static bool call_is_due(const struct mesh *mesh, uint32_t k)
+{
+    const struct wh_edge *edge = &mesh->boot->edges[call_edge(mesh, k)];
+    return edge->known && !edge->up && !mesh->calls[k].done;
+}
+
+static void call_begin(struct mesh *mesh, uint32_t k)
+{
+    struct call *call = &mesh->calls[k];
+    struct wh_addr addrs[WH_NADDRS_MAX];
+    uint32_t naddrs = dialled_addrs(mesh->boot, call_peer(mesh, k), addrs);
+    wh_dial_start(&call->dial, addrs, naddrs, mesh->deadline_ns);
+    call->begun = true;
+    call->due_ns = 0;
+}
+
+static void call_failed(struct mesh *mesh, uint32_t k)
+{
     struct wh_failure failure = {.rc = WHORL_E_PEER};
-    char who[WH_MEMBER_TEXT_NBYTES], addr[WH_ADDR_TEXT_NBYTES];
+    char who[WH_MEMBER_TEXT_NBYTES], why[WH_DIAL_WHY_NBYTES];
     snprintf(failure.text, sizeof(failure.text),
-             "rank %u cannot connect to %s, which listens at %s among %u addresses (%s): has it "
-             "ended, or is there a firewall?",
-             mesh->boot->rank, wh_member_print(peer, who), wh_addr_print(&peer->addrs[0], addr),
-             peer->naddrs, dial->why);
+             "rank %u cannot connect to %s: %s; has it ended, or is there a firewall?",
+             mesh->boot->rank, wh_member_print(call_peer(mesh, k), who),
+             wh_dial_why(&mesh->calls[k].dial, why));
     mesh_break(mesh, &failure);
 }
 
-static void dial_start(struct mesh *mesh, uint32_t k)
+/* Who was reached is not the peer, or cannot prove it. */
+static void call_reject(struct mesh *mesh, uint32_t k, const char *why, bool for_good)
 {
-    struct dial *dial = &mesh->dials[k];
-    const struct wh_member *peer = &mesh->boot->edges[k].peer;
-    dial->deadline_ns = wh_deadline_after_ms((uint64_t)CONNECT_MS << dial->pass);
-    dial->shake_ns = wh_deadline_after_ms(SHAKE_MS);
-    whorl_result_t rc =
-        wh_conn_call(&dial->conn, &peer->addrs[dial->addr], WH_PURPOSE_EDGE, mesh->secret);
-    if (rc != WHORL_OK) {
-        dial_failed(mesh, k, wh_conn_why(&dial->conn, rc));
-    }
+    struct call *call = &mesh->calls[k];
+    wh_conn_close(&call->conn);
+    wh_dial_reject(&call->dial, why, for_good);
+    call->asked = false;
+    call->due_ns = 0;
 }
 
-static void dial_advance(struct mesh *mesh, uint32_t k)
+static void call_dial(struct mesh *mesh, uint32_t k)
 {
-    struct dial *dial = &mesh->dials[k];
-    const struct wh_member *peer = &mesh->boot->edges[k].peer;
-    whorl_result_t rc = wh_conn_advance(&dial->conn);
-    if (rc == WHORL_OK && dial->conn.proved && !dial->asked) {
-        rc = introduce(mesh, &dial->conn, peer->rank);
-        dial->asked = true;
+    struct call *call = &mesh->calls[k];
+    struct wh_addr addr;
+    int fd;
+    whorl_result_t rc = wh_dial_advance(&call->dial, &fd, &addr);
+    call->due_ns = call->dial.next_ns;
+    if (rc == WHORL_E_SYS) {
+        call_failed(mesh, k);
+    } else if (rc == WHORL_OK) {
+        call->due_ns = wh_deadline_after_ms(SHAKE_MS);
+        rc = wh_conn_call(&call->conn, fd, &addr, WH_PURPOSE_EDGE, mesh->secret);
+        if (rc != WHORL_OK) {
+            call_reject(mesh, k, wh_conn_why(&call->conn, rc), false);
+        }
+    }
+    /* The deadline is the loop's business. */
+}
+
+/* Something came over the connection. */
+static void call_talk(struct mesh *mesh, uint32_t k)
+{
+    struct call *call = &mesh->calls[k];
+    const struct wh_member *peer = call_peer(mesh, k);
+    whorl_result_t rc = wh_conn_advance(&call->conn);
+    if (rc == WHORL_OK && call->conn.proved && !call->asked) {
+        uint32_t round = k < mesh->boot->nrounds ? 0 : WH_EDGE_TO_LEFT;
+        rc = introduce(mesh, &call->conn, peer->rank, round);
+        call->asked = true;
     }
 
     struct wh_frame frame;
     struct wh_member answer;
-    rc = rc != WHORL_OK ? rc : wh_conn_next(&dial->conn, &frame);
+    rc = rc != WHORL_OK ? rc : wh_conn_next(&call->conn, &frame);
     if (rc == WHORL_OK) {
         if (frame.type == WH_FRAME_EDGE &&
             wh_member_decode(frame.payload, frame.payload_nbytes, &answer) &&
             answer.rank == peer->rank && answer.nranks == peer->nranks) {
-            dial->done = true;
-            edge_up(mesh, k, &dial->conn, &answer);
+            char addr[WH_ADDR_TEXT_NBYTES];
+            wh_log(WH_LOG_INFO, WH_SUBSYS_BOOTSTRAP, "rank %u (host %s) is reached at %s",
+                   answer.rank, answer.host, wh_addr_print(&call->conn.peer, addr));
+            call->done = true;
+            edge_up(mesh, call_edge(mesh, k), &call->conn, &answer);
         } else {
-            dial_failed(mesh, k, "another rank answers there");
+            call_reject(mesh, k, "another rank answers there", true);
         }
-    } else if (rc != WHORL_IN_PROGRESS || dial->conn.ended) {
-        dial_failed(mesh, k, wh_conn_why(&dial->conn, rc == WHORL_IN_PROGRESS ? WHORL_OK : rc));
+    } else if (rc != WHORL_IN_PROGRESS || call->conn.ended) {
+        bool stranger = rc == WHORL_E_TRUST || rc == WHORL_E_ARG || rc == WHORL_E_UNSUPPORTED;
+        rc = rc == WHORL_IN_PROGRESS ? WHORL_OK : rc;
+        call_reject(mesh, k,
+                    call->conn.error != 0 ? "it closed the connection"
+                                          : wh_conn_why(&call->conn, rc),
+                    stranger);
     }
 }
 
-/* Starts what is to be started, gives up what is too slow. Returns when to look again. */
-static uint64_t dials_expire(struct mesh *mesh, uint64_t next_ns)
+/* Goes on with what is due. Returns when to look again. */
+static uint64_t calls_advance(struct mesh *mesh, uint64_t next_ns)
 {
-    for (uint32_t k = 0; k < mesh->boot->nrounds && !mesh->boot->failed; k++) {
-        struct dial *dial = &mesh->dials[k];
-        if (dial->done) {
+    for (uint32_t k = 0; k <= mesh->boot->nrounds && !mesh->boot->failed; k++) {
+        struct call *call = &mesh->calls[k];
+        if (!call_is_due(mesh, k)) {
             continue;
         }
-        bool open = dial->conn.fd >= 0;
-        uint64_t due_ns = open && !dial->conn.connecting ? dial->shake_ns : dial->deadline_ns;
-        if (due_ns <= wh_now_ns()) {
-            if (open) {
-                dial_failed(mesh, k, "nothing answers");
-            } else {
-                dial_start(mesh, k);
-            }
-            due_ns = dial->deadline_ns;
+        if (!call->begun) {
+            call_begin(mesh, k);
         }
-        next_ns = due_ns < next_ns ? due_ns : next_ns;
+        if (call->due_ns <= wh_now_ns() && call->conn.fd >= 0) {
+            call_reject(mesh, k, "it was connected, but did not answer like a rank", false);
+        }
+        if (call->due_ns <= wh_now_ns()) {
+            call_dial(mesh, k);
+        }
+        next_ns = call->due_ns < next_ns ? call->due_ns : next_ns;
     }
     return next_ns;
 }
@@ -218,12 +272,16 @@ static void caller_drop(struct mesh *mesh, uint32_t i, const char *why)
 }
 
 /* The edge on which member may come in; WH_NO_EDGE if it is none of ours, or is here already. */
-static uint32_t edge_for(const struct wh_boot *boot, const struct wh_member *member)
+static uint32_t edge_for(const struct wh_boot *boot, const struct wh_member *member, uint32_t round)
 {
     if (member->nranks != boot->nranks || member->rank >= boot->nranks) {
         return WH_NO_EDGE;
     }
     uint32_t distance = (boot->rank + boot->nranks - member->rank) % boot->nranks;
+    if (round == WH_EDGE_TO_LEFT) {
+        bool right = boot->nranks > 2 && distance == boot->nranks - 1;
+        return right && !boot->edges[0].known ? 0 : WH_NO_EDGE;
+    }
     for (uint32_t k = 0; k < boot->nrounds; k++) {
         if (distance == 1u << k && !boot->edges[boot->nrounds + k].up) {
             return boot->nrounds + k;
@@ -250,14 +308,14 @@ static void caller_advance(struct mesh *mesh, uint32_t i)
     uint32_t index = WH_NO_EDGE;
     if (frame.type == WH_FRAME_EDGE && frame.tag == mesh->boot->rank &&
         wh_member_decode(frame.payload, frame.payload_nbytes, &member)) {
-        index = edge_for(mesh->boot, &member);
+        index = edge_for(mesh->boot, &member, frame.round);
     }
     if (index == WH_NO_EDGE) {
         /* A rank of this job that looked for another one at an address that both have. */
         caller_drop(mesh, i, "it is looking for another rank");
         return;
     }
-    if (introduce(mesh, &caller->conn, member.rank) == WHORL_OK) {
+    if (introduce(mesh, &caller->conn, member.rank, 0) == WHORL_OK) {
         edge_up(mesh, index, &caller->conn, &member);
     }
     caller_remove(mesh, i);
@@ -270,10 +328,11 @@ static void callers_accept(struct mesh *mesh)
         int fd = wh_sock_accept(mesh->listener, &peer);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-                wh_log(WH_LOG_WARN, WH_SUBSYS_BOOTSTRAP,
-                       "cannot take a connection of another rank: %s; raise the limit of open files "
-                       "(ulimit -n)",
-                       strerror(errno));
+                wh_log(
+                    WH_LOG_WARN, WH_SUBSYS_BOOTSTRAP,
+                    "cannot take a connection of another rank: %s; raise the limit of open files "
+                    "(ulimit -n)",
+                    strerror(errno));
                 mesh->accept_at_ns = wh_deadline_after_ms(PAUSE_MS);
             }
             return;
@@ -306,21 +365,58 @@ static uint64_t callers_expire(struct mesh *mesh, uint64_t next_ns)
 
 /* ---- the loop ------------------------------------------------------------------------------- */
 
+enum {
+    CALL_NFDS_MAX = WH_DIAL_NADDRS_MAX, /* of one call: those of its dial, or its connection */
+    POLL_NFDS_MAX = 1 + (WH_ROUNDS_MAX + 1) * CALL_NFDS_MAX + WH_EDGES_MAX + CALLERS_MAX,
+};
+
+/* Writes what to poll for call k; returns how many. */
+static uint32_t call_pollfds(const struct call *call, struct pollfd *pfds)
+{
+    if (call->conn.fd >= 0) {
+        pfds[0] = (struct pollfd){.fd = call->conn.fd, .events = wh_conn_events(&call->conn)};
+        return 1;
+    }
+    int fds[CALL_NFDS_MAX];
+    uint32_t nfds = wh_dial_fds(&call->dial, fds, CALL_NFDS_MAX);
+    for (uint32_t i = 0; i < nfds; i++) {
+        pfds[i] = (struct pollfd){.fd = fds[i], .events = POLLOUT};
+    }
+    return nfds;
+}
+
+static void call_ready(struct mesh *mesh, uint32_t k)
+{
+    if (mesh->calls[k].conn.fd >= 0) {
+        call_talk(mesh, k);
+    } else {
+        call_dial(mesh, k);
+    }
+}
+
+static void edges_ready(struct mesh *mesh, const struct pollfd *edges)
+{
+    struct wh_boot *boot = mesh->boot;
+    for (uint32_t i = 0; i < 2 * boot->nrounds; i++) {
+        if (edges[i].revents != 0 && boot->edges[i].up) {
+            wh_service_lock();
+            wh_rank_edge_ready(boot, i);
+            wh_service_unlock();
+        }
+    }
+}
+
 static void mesh_poll(struct mesh *mesh, uint64_t due_ns)
 {
     struct wh_boot *boot = mesh->boot;
-    struct pollfd pfds[1 + WH_ROUNDS_MAX + WH_EDGES_MAX + CALLERS_MAX];
+    struct pollfd pfds[POLL_NFDS_MAX];
     const uint32_t nrounds = boot->nrounds, ncallers = mesh->ncallers;
-    struct pollfd *dials = pfds + 1, *edges = dials + nrounds, *callers = edges + 2 * nrounds;
+    struct pollfd *edges = pfds + 1, *callers = edges + 2 * nrounds, *end = callers + ncallers;
 
     bool paused = mesh->accept_at_ns > wh_now_ns();
     bool room = ncallers < CALLERS_MAX && !paused;
     due_ns = paused && mesh->accept_at_ns < due_ns ? mesh->accept_at_ns : due_ns;
     pfds[0] = (struct pollfd){.fd = room ? mesh->listener : -1, .events = POLLIN};
-    for (uint32_t k = 0; k < nrounds; k++) {
-        const struct wh_conn *conn = &mesh->dials[k].conn;
-        dials[k] = (struct pollfd){.fd = conn->fd, .events = wh_conn_events(conn)};
-    }
     for (uint32_t i = 0; i < 2 * nrounds; i++) {
         const struct wh_edge *edge = &boot->edges[i];
         edges[i] = (struct pollfd){.fd = edge->up ? edge->conn.fd : -1,
@@ -330,21 +426,25 @@ static void mesh_poll(struct mesh *mesh, uint64_t due_ns)
         const struct wh_conn *conn = &mesh->callers[i].conn;
         callers[i] = (struct pollfd){.fd = conn->fd, .events = wh_conn_events(conn)};
     }
+    const struct pollfd *begins[WH_ROUNDS_MAX + 2];
+    for (uint32_t k = 0; k <= nrounds; k++) {
+        begins[k] = end;
+        end +=
+            mesh->calls[k].begun && call_is_due(mesh, k) ? call_pollfds(&mesh->calls[k], end) : 0;
+    }
+    begins[nrounds + 1] = end;
 
-    nfds_t nfds = 1 + 3 * nrounds + ncallers;
-    if (poll(pfds, nfds, wh_ms_until(due_ns, 60 * 1000)) <= 0) {
+    if (poll(pfds, (nfds_t)(end - pfds), wh_ms_until(due_ns, 60 * 1000)) <= 0) {
         return;
     }
-    for (uint32_t i = 0; i < 2 * nrounds; i++) {
-        if (edges[i].revents != 0 && boot->edges[i].up) {
-            wh_service_lock();
-            wh_rank_edge_ready(boot, i);
-            wh_service_unlock();
+    edges_ready(mesh, edges);
+    for (uint32_t k = 0; k <= nrounds; k++) {
+        bool ready = false;
+        for (const struct pollfd *pfd = begins[k]; pfd < begins[k + 1]; pfd++) {
+            ready = ready || pfd->revents != 0;
         }
-    }
-    for (uint32_t k = 0; k < nrounds; k++) {
-        if (dials[k].revents != 0 && !boot->failed) {
-            dial_advance(mesh, k);
+        if (ready && !boot->failed) {
+            call_ready(mesh, k);
         }
     }
     for (uint32_t i = ncallers; i-- > 0;) {
@@ -357,11 +457,35 @@ static void mesh_poll(struct mesh *mesh, uint64_t due_ns)
     }
 }
 
+/* In a large job a rank knows only its neighbours at first. Who is connected to this one at some
+ * distance is told who is at the same distance beyond: that is its peer at twice the distance. */
+static void tell_next(struct mesh *mesh)
+{
+    struct wh_boot *boot = mesh->boot;
+    for (uint32_t k = 0; k + 1 < boot->nrounds && boot->nranks > WH_ROOT_HELD_MAX; k++) {
+        if (mesh->told[k] || !boot->edges[k].known || !boot->edges[boot->nrounds + k].up) {
+            continue;
+        }
+        uint8_t payload[WH_MEMBER_NBYTES];
+        wh_member_encode(&boot->edges[k].peer, payload);
+        const struct wh_frame frame = {
+            .type = WH_FRAME_NEXT,
+            .round = k + 1,
+            .payload = payload,
+            .payload_nbytes = sizeof(payload),
+        };
+        wh_service_lock();
+        wh_rank_post(boot, boot->nrounds + k, &frame);
+        wh_service_unlock();
+        mesh->told[k] = true;
+    }
+}
+
 static bool edge_is_missing(const void *ctx, uint32_t rank)
 {
     const struct wh_boot *boot = ctx;
     const struct wh_member member = {.rank = rank, .nranks = boot->nranks};
-    return edge_for(boot, &member) != WH_NO_EDGE;
+    return edge_for(boot, &member, 0) != WH_NO_EDGE;
 }
 
 static void mesh_time_out(struct mesh *mesh)
@@ -370,10 +494,21 @@ static void mesh_time_out(struct mesh *mesh)
     struct wh_failure failure = {.rc = WHORL_E_TIMEOUT};
     char ranks[512];
     wh_ranks_print(boot->nranks, edge_is_missing, boot, ranks, sizeof(ranks));
-    snprintf(failure.text, sizeof(failure.text),
-             "all ranks joined, but the connections of rank %u (host %s, pid %u) were not up in "
-             "time; these ranks did not connect to it: %s; is there a firewall?",
-             boot->rank, boot->self.host, boot->self.pid, ranks[0] != '\0' ? ranks : "none");
+    int used = snprintf(
+        failure.text, sizeof(failure.text),
+        "the connections of rank %u (host %s, pid %u) were not up in time; these ranks did not "
+        "connect to it: %s; is there a firewall?",
+        boot->rank, boot->self.host, boot->self.pid, ranks[0] != '\0' ? ranks : "none");
+    for (uint32_t k = 0; k < boot->nrounds; k++) {
+        const struct call *call = &mesh->calls[k];
+        char who[WH_MEMBER_TEXT_NBYTES], why[WH_DIAL_WHY_NBYTES];
+        if (call->begun && call_is_due(mesh, k) && call->conn.fd < 0 && used < WH_TEXT_NBYTES_MAX) {
+            used +=
+                snprintf(failure.text + used, sizeof(failure.text) - (size_t)used,
+                         "; it could not reach %s: %s", wh_member_print(&boot->edges[k].peer, who),
+                         wh_dial_why(&call->dial, why));
+        }
+    }
     mesh_break(mesh, &failure);
 }
 
@@ -388,15 +523,16 @@ whorl_result_t wh_join_mesh(struct wh_boot *boot, const struct wh_ticket *ticket
     mesh->secret = ticket->secret;
     mesh->listener = listener;
     mesh->deadline_ns = deadline_ns;
-    for (uint32_t i = 0; i < WH_ROUNDS_MAX; i++) {
-        wh_conn_init(&mesh->dials[i].conn);
+    for (uint32_t i = 0; i <= WH_ROUNDS_MAX; i++) {
+        wh_conn_init(&mesh->calls[i].conn);
     }
     for (uint32_t i = 0; i < CALLERS_MAX; i++) {
         wh_conn_init(&mesh->callers[i].conn);
     }
 
     while (mesh->nup < 2 * boot->nrounds && !boot->failed) {
-        uint64_t due_ns = callers_expire(mesh, dials_expire(mesh, deadline_ns));
+        tell_next(mesh);
+        uint64_t due_ns = callers_expire(mesh, calls_advance(mesh, deadline_ns));
         if (boot->failed) {
             break;
         }
@@ -406,9 +542,11 @@ whorl_result_t wh_join_mesh(struct wh_boot *boot, const struct wh_ticket *ticket
         }
         mesh_poll(mesh, due_ns);
     }
+    tell_next(mesh);
 
-    for (uint32_t i = 0; i < WH_ROUNDS_MAX; i++) {
-        wh_conn_close(&mesh->dials[i].conn);
+    for (uint32_t i = 0; i <= WH_ROUNDS_MAX; i++) {
+        wh_dial_fini(&mesh->calls[i].dial);
+        wh_conn_close(&mesh->calls[i].conn);
     }
     for (uint32_t i = 0; i < mesh->ncallers; i++) {
         wh_conn_close(&mesh->callers[i].conn);

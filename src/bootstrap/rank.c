@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,11 @@ struct wh_boot *wh_rank_create(const struct wh_boot_join_args *args)
     boot->nranks = args->nranks;
     boot->nrounds = wh_log2_ceil(args->nranks);
     boot->on_failure = args->on_failure;
+    boot->on_status = args->on_status;
+    boot->first_waiting = WH_NOBODY;
+    boot->listener = -1;
+    boot->regroup.bell = -1;
+    boot->regroup.lower = WH_NOBODY;
     boot->ctx = args->ctx;
     boot->pid = getpid();
     boot->inbox_end = &boot->inbox;
@@ -54,7 +60,13 @@ void wh_rank_destroy(struct wh_boot *boot)
         next = letter->next;
         free(letter);
     }
+    wh_door_close(boot);
     pthread_cond_destroy(&boot->changed);
+    OPENSSL_cleanse(boot->secret, sizeof(boot->secret));
+    free(boot->asked);
+    free(boot->contacts);
+    free(boot->regroup.states);
+    free(boot->regroup.verdict);
     free(boot);
 }
 
@@ -164,6 +176,22 @@ static bool take_block(struct wh_boot *boot, uint32_t index, const struct wh_fra
     return true;
 }
 
+/* The peer of edge k tells who its own peer k is: that of this rank's edge k + 1. */
+static bool take_next(struct wh_boot *boot, uint32_t index, const struct wh_frame *frame)
+{
+    struct wh_member member;
+    const uint32_t k = frame->round;
+    if (k < 1 || k >= boot->nrounds || index != k - 1 || boot->edges[k].known ||
+        !wh_member_decode(frame->payload, frame->payload_nbytes, &member) ||
+        member.nranks != boot->nranks || member.rank != (boot->rank + (1u << k)) % boot->nranks ||
+        member.naddrs == 0) {
+        return false;
+    }
+    boot->edges[k].peer = member;
+    boot->edges[k].known = true;
+    return true;
+}
+
 static void take_fail(struct wh_boot *boot, uint32_t index, const struct wh_frame *frame)
 {
     struct wh_failure failure;
@@ -181,6 +209,7 @@ static void take_bye(struct wh_boot *boot, uint32_t index, const struct wh_frame
     boot->edges[index].left_nops = frame->tag;
     atomic_store_explicit(&boot->someone_left, true, memory_order_relaxed);
     boot->recheck_at_ns = wh_now_ns() + RECHECK_NS;
+    wh_service_wake();
     wh_rank_check_left(boot);
     pthread_cond_broadcast(&boot->changed);
 }
@@ -194,12 +223,18 @@ static bool take(struct wh_boot *boot, uint32_t index, const struct wh_frame *fr
     switch (frame->type) {
     case WH_FRAME_BLOCK:
         return take_block(boot, index, frame);
+    case WH_FRAME_NEXT:
+        return take_next(boot, index, frame);
     case WH_FRAME_FAIL:
         take_fail(boot, index, frame);
         return true;
     case WH_FRAME_BYE:
         take_bye(boot, index, frame);
         return true;
+    case WH_FRAME_ASK:
+        return wh_ask_take(boot, index, frame);
+    case WH_FRAME_STATUS:
+        return wh_ask_take_status(boot, frame);
     default:
         return false;
     }

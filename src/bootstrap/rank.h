@@ -14,6 +14,7 @@
 #include "bootstrap/boot.h"
 #include "bootstrap/conn.h"
 #include "bootstrap/frame.h"
+#include "bootstrap/regroup.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,10 +23,14 @@
 
 enum { WH_EDGES_MAX = 2 * WH_ROUNDS_MAX, WH_NO_EDGE = WH_EDGES_MAX };
 
+/** A rank that is none. */
+#define WH_NOBODY UINT32_MAX
+
 struct wh_edge {
     struct wh_conn conn;
     struct wh_member peer;
-    bool up;      /* the peer is known and the connection not closed */
+    bool known;   /* peer is set: it can be dialled */
+    bool up;      /* the peer is connected */
     bool left;    /* the peer said BYE */
     bool watched; /* by the service's epoll */
     short events; /* that it is watched for */
@@ -40,11 +45,25 @@ struct wh_letter {
     uint8_t bytes[];
 };
 
+/** The last request of one asker; see ask.c. */
+struct wh_asked {
+    uint64_t tag;  /* 0: none yet */
+    uint32_t edge; /* over which it came first; WH_NO_EDGE: this rank's own */
+    uint32_t next; /* the next asker who waits for this rank's answer */
+    bool waits;
+    uint64_t waits_tag; /* for which request */
+};
+
+struct wh_ask;
+
 struct wh_boot {
     /* Set by wh_boot_join(), read-only after. */
     uint32_t rank, nranks, nrounds;
     struct wh_member self;
+    uint8_t secret[WH_SECRET_NBYTES];
+    uint8_t *contacts; /* WH_CONTACT_NBYTES for each rank; NULL if it is alone */
     void (*on_failure)(void *ctx, whorl_result_t rc, const char *text);
+    void (*on_status)(void *ctx, uint8_t status_out[WH_STATUS_NBYTES]);
     void *ctx;
     int pid; /* of the process that joined: a forked child does not talk */
 
@@ -60,12 +79,23 @@ struct wh_boot {
     struct wh_failure failure;
     bool failed;
     bool told;        /* on_failure() was called, or must not be */
-    bool in_callback; /* it is running */
+    bool in_callback; /* it, or on_status(), is running */
+    bool joined;      /* on_status() may be called */
     uint64_t recheck_at_ns;
-    pthread_cond_t changed; /* inbox, failure, left or in_callback */
+    struct wh_asked *asked; /* by asker; NULL until the first asks */
+    uint32_t first_waiting; /* asker; WH_NOBODY: none waits */
+    struct wh_ask *asks;    /* of this rank, under way */
+    uint64_t nasks;
+    int listener; /* -1: none; watched while door_watched */
+    bool door_watched;
+    struct wh_guest **guests; /* by slot; some NULL */
+    uint32_t nguest_slots, nstrangers;
+    struct wh_regroup regroup;
+    pthread_cond_t changed; /* inbox, failure, left, in_callback or asks */
 
     /* Of the service. */
-    uint64_t key;
+    bool known; /* to it */
+    uint32_t slot;
     struct wh_boot *next;
 };
 
@@ -97,5 +127,12 @@ void wh_rank_break(struct wh_boot *boot, const struct wh_failure *failure, uint3
 
 /** Breaks if this rank has begun more operations than a peer had when it left. */
 void wh_rank_check_left(struct wh_boot *boot);
+
+/* What ask.c does with frames ASK and STATUS; false: a rank of this job would not send that. */
+bool wh_ask_take(struct wh_boot *boot, uint32_t index, const struct wh_frame *frame);
+bool wh_ask_take_status(struct wh_boot *boot, const struct wh_frame *frame);
+
+/** Answers all who wait for this rank's status. */
+void wh_ask_answer(struct wh_boot *boot, const uint8_t status[WH_STATUS_NBYTES]);
 
 #endif

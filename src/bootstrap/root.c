@@ -10,6 +10,12 @@
  * everyone is refused with the reason, and so are ranks that come a little later (LINGER_MS), so
  * that they need not find out by a timeout.
  *
+ * In a job of more than WH_ROOT_HELD_MAX ranks nobody is kept waiting on a connection: a guest is
+ * told at once which of its two neighbours are seated already, and goes. Of two neighbours the one
+ * that comes later is told of the other and connects to it, so the ranks close to a ring by
+ * themselves, over which each finds its other peers (mesh.c). Such a rank that waits in vain asks
+ * again, and is told who is missing.
+ *
  * inv. 1  Guests of the root's own process are answered last: what a process does after its join,
  *         like ending or listening on the same port again, comes after the root has answered all
  *         others.
@@ -61,7 +67,7 @@ struct root {
 
     uint32_t nranks; /* 0 until the first has come */
     uint32_t nseated;
-    struct guest **seats; /* by rank */
+    struct wh_member **seats; /* by rank */
     uint64_t deadline_ns;
 
     bool welcomed;
@@ -176,7 +182,7 @@ static void welcome(struct root *root, struct guest *guest)
     uint32_t nrounds = wh_log2_ceil(root->nranks);
     for (uint32_t k = 0; k < nrounds; k++) {
         uint32_t peer = (guest->member.rank + (1u << k)) % root->nranks;
-        wh_member_encode(&root->seats[peer]->member, payload + k * WH_MEMBER_NBYTES);
+        wh_member_encode(root->seats[peer], payload + k * WH_MEMBER_NBYTES);
     }
     const struct wh_frame frame = {
         .type = WH_FRAME_WELCOME,
@@ -186,14 +192,24 @@ static void welcome(struct root *root, struct guest *guest)
     guest_answer(root, guest, &frame);
 }
 
-static void welcome_all(struct root *root)
+/* All have come. First of all, so that the port is free for the next job (inv. 1). */
+static void close_door(struct root *root)
 {
-    /* First of all, so that the port is free for the next job (inv. 1). */
     close(root->listener);
     root->listener = -1;
     root->welcomed = true;
-    answer_all(root, welcome);
     wh_log(WH_LOG_INFO, WH_SUBSYS_BOOTSTRAP, "all %u ranks have joined", root->nranks);
+}
+
+static void welcome_all(struct root *root)
+{
+    close_door(root);
+    answer_all(root, welcome);
+}
+
+static bool root_is_large(const struct root *root)
+{
+    return root->nranks > WH_ROOT_HELD_MAX;
 }
 
 static void refuse(struct root *root, struct guest *guest)
@@ -209,7 +225,8 @@ static void refuse_all(struct root *root, const struct wh_failure *failure)
     root->failure = *failure;
     answer_all(root, refuse);
     uint64_t linger_ns = wh_deadline_after_ms(LINGER_MS);
-    root->deadline_ns = linger_ns < root->deadline_ns ? linger_ns : root->deadline_ns;
+    bool sooner = linger_ns < root->deadline_ns;
+    root->deadline_ns = sooner || root_is_large(root) ? linger_ns : root->deadline_ns;
 }
 
 static bool seat_is_empty(const void *ctx, uint32_t rank)
@@ -233,7 +250,7 @@ static void refuse_for_missing(struct root *root)
 /* The first to come says how many ranks there are. False: no memory. */
 static bool seats_open(struct root *root, uint32_t nranks)
 {
-    root->seats = calloc(nranks, sizeof(struct guest *));
+    root->seats = calloc(nranks, sizeof(struct wh_member *));
     if (root->seats == NULL) {
         return false;
     }
@@ -255,13 +272,73 @@ static bool seat_check(const struct root *root, const struct wh_member *member,
                  member->nranks, root->nranks, member->rank, who);
         return false;
     }
-    const struct guest *other = root->seats[member->rank];
-    if (other != NULL) {
+    const struct wh_member *other = root->seats[member->rank];
+    bool again = other != NULL && root_is_large(root) && other->pid == member->pid &&
+                 other->port == member->port && strcmp(other->host, member->host) == 0;
+    if (other != NULL && !again) {
         snprintf(failure->text, sizeof(failure->text),
-                 "rank %u joined twice: pid %u on host %s and %s", member->rank, other->member.pid,
-                 other->member.host, who);
+                 "rank %u joined twice: pid %u on host %s and %s", member->rank, other->pid,
+                 other->host, who);
         return false;
     }
+    return true;
+}
+
+/* Remembers who has come. False: no memory. */
+static bool seat_take(struct root *root, const struct wh_member *member)
+{
+    if (root->seats[member->rank] == NULL) {
+        struct wh_member *seat = malloc(sizeof(*seat));
+        if (seat == NULL) {
+            return false;
+        }
+        *seat = *member;
+        root->seats[member->rank] = seat;
+        root->nseated++;
+    }
+    return true;
+}
+
+/* Tells a guest of a large job which neighbours it has, and lets it go. */
+static void tell_neighbours(struct root *root, struct guest *guest)
+{
+    const uint32_t rank = guest->member.rank;
+    const struct wh_member *right = root->seats[(rank + 1) % root->nranks];
+    const struct wh_member *left = root->seats[(rank + root->nranks - 1) % root->nranks];
+    uint8_t payload[2 * WH_MEMBER_NBYTES];
+    struct wh_frame frame = {.type = WH_FRAME_SEATED, .payload = payload};
+    if (right != NULL) {
+        frame.round |= WH_SEATED_RIGHT;
+        wh_member_encode(right, payload);
+        frame.payload_nbytes += WH_MEMBER_NBYTES;
+    }
+    if (left != NULL) {
+        frame.round |= WH_SEATED_LEFT;
+        wh_member_encode(left, payload + frame.payload_nbytes);
+        frame.payload_nbytes += WH_MEMBER_NBYTES;
+    }
+    guest_answer(root, guest, &frame);
+}
+
+/* A guest fits: it gets its seat, and perhaps it was the last. False: no memory. */
+static bool guest_seat(struct root *root, struct guest *guest)
+{
+    if (!seat_take(root, &guest->member)) {
+        return false;
+    }
+    bool all = root->nseated == root->nranks;
+    if (!root_is_large(root)) {
+        root->nstrangers--;
+        guest->seated = true;
+        if (all) {
+            welcome_all(root);
+        }
+        return true;
+    }
+    if (all) {
+        close_door(root);
+    }
+    tell_neighbours(root, guest);
     return true;
 }
 
@@ -293,17 +370,13 @@ static bool guest_sit(struct root *root, struct guest *guest, const struct wh_fr
 
     uint64_t deadline_ns = wh_deadline_after_ms(member->timeout_ms);
     root->deadline_ns = deadline_ns < root->deadline_ns ? deadline_ns : root->deadline_ns;
-    bool fits = seat_check(root, member, &failure);
-    root->nstrangers--;
-    guest->seated = true;
-    if (!fits) {
+    if (!seat_check(root, member, &failure)) {
+        root->nstrangers--;
+        guest->seated = true;
         refuse_all(root, &failure);
-        return true;
-    }
-    root->seats[member->rank] = guest;
-    root->nseated++;
-    if (root->nseated == root->nranks) {
-        welcome_all(root);
+    } else if (!guest_seat(root, guest)) {
+        failure = (struct wh_failure){.rc = WHORL_E_NOMEM, .text = "the root has no memory"};
+        guest_refuse(root, guest, &failure);
     }
     return true;
 }
@@ -318,6 +391,7 @@ static void guest_lost(struct root *root, uint32_t i)
     snprintf(failure.text, sizeof(failure.text),
              "rank %u (host %s, pid %u) died or gave up while the ranks were joining",
              guest->member.rank, guest->member.host, guest->member.pid);
+    free(root->seats[guest->member.rank]);
     root->seats[guest->member.rank] = NULL;
     root->nseated--;
     guests_remove(root, i);
@@ -464,6 +538,9 @@ static void root_destroy(struct root *root)
         close(root->listener);
     }
     OPENSSL_cleanse(root->secret, sizeof(root->secret));
+    for (uint32_t rank = 0; rank < root->nranks; rank++) {
+        free(root->seats[rank]);
+    }
     free(root->guests);
     free(root->pfds);
     free(root->seats);

@@ -11,6 +11,9 @@
 #include "base/macros.h"
 #include "bootstrap/ticket.h"
 
+/** Of a job of more ranks the root keeps no connection while it waits for the others. */
+enum { WH_ROOT_HELD_MAX = 256 };
+
 /** Starts it on a listening socket, which is the root's from now on, also after a failure. */
 WH_MUST_CHECK whorl_result_t wh_root_start(const struct wh_ticket *ticket, int listener);
 

@@ -30,3 +30,15 @@ whorl_result_t wh_self_addrs(struct wh_addr addrs_out[WH_NADDRS_MAX], uint32_t *
     }
     return rc;
 }
+
+whorl_result_t wh_self_listen(const struct wh_addr *loopback, uint16_t port, int *fd_out,
+                              uint16_t *port_out)
+{
+    enum wh_family family;
+    whorl_result_t rc = wh_self_family(&family);
+    if (rc != WHORL_OK) {
+        return rc;
+    }
+    return loopback != NULL ? wh_sock_listen_at(loopback, port, fd_out, port_out)
+                            : wh_sock_listen(family, port, fd_out, port_out);
+}

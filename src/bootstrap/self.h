@@ -14,4 +14,13 @@ WH_MUST_CHECK whorl_result_t wh_self_family(enum wh_family *family_out);
 WH_MUST_CHECK whorl_result_t wh_self_addrs(struct wh_addr addrs_out[WH_NADDRS_MAX],
                                            uint32_t *naddrs_out);
 
+/**
+ * Listens on port (0: a free one): only at loopback if that is not NULL, else on all interfaces of
+ * WHORL_SOCKET_FAMILY. The caller closes *fd_out.
+ *
+ * Errors    WHORL_E_CONFIG, WHORL_E_SYS, reported.
+ */
+WH_MUST_CHECK whorl_result_t wh_self_listen(const struct wh_addr *loopback, uint16_t port,
+                                            int *fd_out, uint16_t *port_out);
+
 #endif

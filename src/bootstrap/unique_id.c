@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ids: made at random together with their root, or from an address and a secret that all ranks
  * know. */
+#include "base/crypto.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/sock.h"
 #include "bootstrap/boot.h"
-#include "base/crypto.h"
 #include "bootstrap/root.h"
 #include "bootstrap/self.h"
 #include "bootstrap/ticket.h"
@@ -26,17 +26,13 @@ bool wh_boot_id_valid(const whorl_id_t *id)
 whorl_result_t wh_boot_id_create(whorl_id_t *id_out)
 {
     struct wh_ticket ticket = {0};
-    enum wh_family family;
     int listener;
-    whorl_result_t rc = wh_self_family(&family);
-    if (rc == WHORL_OK) {
-        rc = wh_self_addrs(ticket.addrs, &ticket.naddrs);
-    }
+    whorl_result_t rc = wh_self_addrs(ticket.addrs, &ticket.naddrs);
     if (rc == WHORL_OK) {
         rc = wh_random(ticket.secret, sizeof(ticket.secret));
     }
     if (rc == WHORL_OK) {
-        rc = wh_sock_listen(family, 0, &listener, &ticket.port);
+        rc = wh_self_listen(NULL, 0, &listener, &ticket.port);
     }
     if (rc == WHORL_OK) {
         rc = wh_root_start(&ticket, listener);
@@ -99,15 +95,9 @@ whorl_result_t wh_boot_root_start(const whorl_id_t *id)
         return wh_fail(WHORL_E_ARG, WH_SUBSYS_BOOTSTRAP, "this is no id, or it was mangled");
     }
 
-    enum wh_family family;
     int listener;
     uint16_t port;
-    const struct wh_addr *loopback = wh_ticket_loopback(&ticket);
-    whorl_result_t rc = wh_self_family(&family);
-    if (rc == WHORL_OK) {
-        rc = loopback != NULL ? wh_sock_listen_at(loopback, ticket.port, &listener, &port)
-                              : wh_sock_listen(family, ticket.port, &listener, &port);
-    }
+    whorl_result_t rc = wh_self_listen(wh_ticket_loopback(&ticket), ticket.port, &listener, &port);
     if (rc == WHORL_OK) {
         rc = wh_root_start(&ticket, listener);
     }

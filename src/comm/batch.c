@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "comm/counts.h"
+#include "comm/watch.h"
+#include "comm/work.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -25,7 +27,8 @@ enum call_state { CALL_PENDING, CALL_RUNNING, CALL_DONE };
 struct running_call {
     struct wh_call call;
     enum call_state state;
-    struct wh_plan_row *row; /* NULL while running: in the arena */
+    struct wh_work work;
+    uint64_t submitted_ns, record; /* see watch.h; no record until it has started */
     whorl_result_t rc;
 };
 
@@ -34,6 +37,7 @@ struct part {
     struct whorl_comm *comm;
     uint64_t ticket;
     uint64_t deadline_ns; /* counted from when the ticket is on turn; WH_NEVER: none */
+    uint64_t look_ns;     /* when the wait looks up next, see watch.h */
     bool on_turn, waited;
     bool collective_running;
     size_t nleft; /* calls not done */
@@ -64,59 +68,14 @@ static struct part *part_of(struct wh_batch *b, const struct whorl_comm *comm)
     return NULL;
 }
 
-/* Bytes that the cost functions count. */
-static size_t call_nbytes(const struct wh_call *call)
+/* Starts a call, if what it needs is free. */
+static whorl_result_t start_call(struct running_call *call)
 {
-    size_t nbytes = call->op.count * whorl_dtype_nbytes(call->op.dtype);
-    bool blocks = call->coll == WH_COLL_ALL_GATHER || call->coll == WH_COLL_REDUCE_SCATTER;
-    return blocks ? nbytes * call->comm->nranks : nbytes;
-}
-
-/* The next collective of comm has a number. */
-static void number_collective(struct wh_call *call)
-{
-    call->op.seq = call->comm->next_seq++;
-    wh_boot_set_nops(call->comm->boot, call->op.seq);
-}
-
-/* Starts a call, if its plan is free. */
-static whorl_result_t start_call(struct running_call *rc_call)
-{
-    struct wh_call *call = &rc_call->call;
-    struct whorl_comm *comm = call->comm;
-    if (wh_comm_uses_arena(comm, call->coll)) {
-        number_collective(call);
-        wh_arena_start(comm->arena, call->coll, call->root, &call->op);
-        rc_call->state = CALL_RUNNING;
-        return WHORL_OK;
-    }
-    struct wh_plan_query query = {
-        .problem = {call->coll, comm->rank, comm->nranks, call->root},
-        .nbytes = call_nbytes(call),
-        .fabric = &comm->fabric,
-        .algos = &comm->algos,
-        .wire = comm->wire,
-        .slot_nbytes = comm->slot_nbytes,
-    };
-    struct wh_plan_row *row;
-    whorl_result_t rc = wh_plans_get(&comm->plans, &query, &row);
-    if (rc != WHORL_OK) {
-        return rc;
-    }
-    if (row->busy) {
-        return WHORL_IN_PROGRESS;
-    }
-
-    if (wh_coll_is_p2p(call->coll)) {
-        call->op.seq = row->next_seq++;
-    } else {
-        number_collective(call);
-    }
-    rc = wh_run_start(row->plan, &call->op);
+    whorl_result_t rc = wh_work_start(&call->work, &call->call);
     if (rc == WHORL_OK) {
-        row->busy = true;
-        rc_call->row = row;
-        rc_call->state = CALL_RUNNING;
+        call->record =
+            wh_watch_begin(call->call.comm, &call->call, call->work.algo, call->submitted_ns);
+        call->state = CALL_RUNNING;
     }
     return rc;
 }
@@ -125,12 +84,11 @@ static void end_call(struct wh_batch *b, struct part *part, struct running_call 
                      whorl_result_t rc)
 {
     if (call->state == CALL_RUNNING) {
-        if (call->row != NULL) {
-            call->row->busy = false;
-        } else if (rc != WHORL_OK) {
-            wh_arena_leave(call->call.comm->arena);
-        }
+        wh_work_end(&call->work, part->comm, rc);
         part->collective_running &= wh_coll_is_p2p(call->call.coll);
+    }
+    if (call->record != 0) {
+        wh_watch_end(part->comm, &call->call, call->record, rc);
     }
     call->state = CALL_DONE;
     call->rc = rc;
@@ -199,13 +157,6 @@ static uint64_t deadline_of(const struct whorl_comm *comm)
     return comm->timeout_ms > 0 ? wh_deadline_after_ms(comm->timeout_ms) : WH_NEVER;
 }
 
-static whorl_result_t advance_arena(struct wh_arena *arena, bool *moved_out)
-{
-    whorl_result_t rc = wh_arena_advance(arena, moved_out);
-    wh_arena_wake(arena);
-    return rc;
-}
-
 /* Finds out whether part's turn has come. Once per round and for all its calls: a turn that came
  * between two of them would let the later one start first. */
 static void poll_turn(struct part *part)
@@ -243,8 +194,7 @@ static void poll_call(struct wh_batch *b, struct part *part, struct running_call
         *moved_out = true;
     }
     if (rc == WHORL_OK && call->state == CALL_RUNNING) {
-        rc = call->row == NULL ? advance_arena(comm->arena, moved_out)
-                               : wh_run_advance(call->row->plan, moved_out);
+        rc = wh_work_advance(&call->work, comm, moved_out);
     }
     if (rc == WHORL_IN_PROGRESS) {
         return;
@@ -254,6 +204,18 @@ static void poll_call(struct wh_batch *b, struct part *part, struct running_call
     }
     *moved_out = true;
     end_call(b, part, call, rc);
+}
+
+/* Nothing moved: the wire's own work may be what the calls wait for. */
+static void progress(struct part *part)
+{
+    if (part->nleft == 0 || !part->on_turn) {
+        return;
+    }
+    whorl_result_t rc = wh_wire_progress(part->comm->wire);
+    if (rc != WHORL_OK && rc != WHORL_IN_PROGRESS) {
+        wh_comm_fail(part->comm, rc, wh_error_get());
+    }
 }
 
 static whorl_result_t poll_batch(void *ctx, bool *moved_out)
@@ -270,11 +232,33 @@ static whorl_result_t poll_batch(void *ctx, bool *moved_out)
             poll_call(b, part, &b->calls[i], moved_out);
         }
     }
+    for (size_t i = 0; i < b->nparts && !*moved_out; i++) {
+        progress(&b->parts[i]);
+    }
     return b->nleft == 0 ? WHORL_OK : WHORL_IN_PROGRESS;
 }
 
-/* Reports the call that holds up part, and fails its communicator. */
-static void expire_part(struct wh_batch *b, const struct part *part)
+/* See wh_wait.fds. A batch whose turn has not come everywhere has only bells to wait for there. */
+static uint32_t wait_fds(void *ctx, int *fds_out)
+{
+    struct wh_batch *b = ctx;
+    uint32_t n = 0;
+    for (size_t i = 0; i < b->nparts; i++) {
+        struct part *part = &b->parts[i];
+        if (part->nleft == 0 || !part->on_turn) {
+            continue;
+        }
+        uint32_t more = wh_wire_wait_fds(part->comm->wire, fds_out + n, WH_WAIT_NFDS_MAX - n);
+        if (more == UINT32_MAX) {
+            return UINT32_MAX;
+        }
+        n += more;
+    }
+    return n;
+}
+
+/* The call that holds up part, which is on turn. */
+static struct running_call *late_call(const struct wh_batch *b, const struct part *part)
 {
     struct running_call *late = NULL;
     for (size_t i = 0; i < b->ncalls && (late == NULL || late->state != CALL_RUNNING); i++) {
@@ -284,20 +268,25 @@ static void expire_part(struct wh_batch *b, const struct part *part)
         }
     }
     assert(late != NULL);
-    char what[128] = "a call", where[512] = "not started";
-    if (late->state == CALL_RUNNING && late->row == NULL) {
+    return late;
+}
+
+/* Reports the call that holds up part, and fails its communicator. */
+static void expire_part(struct wh_batch *b, const struct part *part)
+{
+    const struct running_call *late = late_call(b, part);
+    char what[128] = "a call", where[512], finding[320];
+    if (late->state == CALL_RUNNING) {
         struct wh_signature sig;
-        wh_arena_signature(part->comm->arena, &sig);
+        wh_work_signature(&late->work, part->comm, &sig);
         wh_signature_print(&sig, what, sizeof(what));
-        wh_arena_describe(part->comm->arena, where, sizeof(where));
-    } else if (late->state == CALL_RUNNING) {
-        wh_signature_print(&late->row->plan->signature, what, sizeof(what));
-        wh_run_describe(late->row->plan, where, sizeof(where));
     }
+    wh_work_describe(&late->work, part->comm, where, sizeof(where));
     wh_fail(WHORL_E_TIMEOUT, WH_SUBSYS_COLL,
-            "rank %u: %s, operation %llu, did not finish within %llu ms (WHORL_TIMEOUT): %s",
+            "rank %u: %s, operation %llu, did not finish within %llu ms (WHORL_TIMEOUT): %s%s",
             part->comm->rank, what, (unsigned long long)late->call.op.seq,
-            (unsigned long long)part->comm->timeout_ms, where);
+            (unsigned long long)part->comm->timeout_ms, where,
+            wh_watch_finding(part->comm, late->record, finding, sizeof(finding)));
     wh_comm_fail(part->comm, WHORL_E_TIMEOUT, wh_error_get());
 }
 
@@ -319,15 +308,36 @@ static void expire(struct wh_batch *b)
     }
 }
 
-/* The first deadline of what is left. Failed calls need none: they end when they are on turn. */
+/* Has those looked at whose time for it has come. */
+static void look(struct wh_batch *b)
+{
+    uint64_t now_ns = wh_now_ns();
+    for (size_t i = 0; i < b->nparts; i++) {
+        struct part *part = &b->parts[i];
+        if (part->nleft > 0 && now_ns >= part->look_ns) {
+            char where[512] = "";
+            uint64_t record = 0;
+            if (part->on_turn) {
+                const struct running_call *late = late_call(b, part);
+                wh_work_describe(&late->work, part->comm, where, sizeof(where));
+                record = late->record;
+            }
+            part->look_ns = wh_watch_look(part->comm, record, where);
+        }
+    }
+}
+
+/* The first deadline of what is left, or when to look up before it. Failed calls need neither: they
+ * end when they are on turn. */
 static uint64_t next_deadline(const struct wh_batch *b)
 {
     uint64_t first_ns = WH_NEVER;
     for (size_t i = 0; i < b->nparts; i++) {
         const struct part *part = &b->parts[i];
-        if (part->nleft > 0 && part->deadline_ns < first_ns &&
+        uint64_t part_ns = part->deadline_ns < part->look_ns ? part->deadline_ns : part->look_ns;
+        if (part->nleft > 0 && part_ns < first_ns &&
             atomic_load_explicit(&part->comm->failure.stop, memory_order_relaxed) == 0) {
-            first_ns = part->deadline_ns;
+            first_ns = part_ns;
         }
     }
     return first_ns;
@@ -338,7 +348,14 @@ static whorl_result_t run_batch(struct wh_batch *b)
     enum { BELLS_MAX = 16 };
     struct wh_doorbell *bells[BELLS_MAX];
     uint32_t nbells = 0;
-    struct wh_wait wait = {.poll = poll_batch, .ctx = b, .bells = bells, .deadline_ns = WH_NEVER};
+    struct wh_wait wait = {
+        .poll = poll_batch,
+        .ctx = b,
+        .bells = bells,
+        .bells_are_quiet = true,
+        .fds = wait_fds,
+        .deadline_ns = WH_NEVER,
+    };
     for (size_t i = 0; i < b->nparts; i++) {
         struct whorl_comm *comm = b->parts[i].comm;
         if (i == 0 || comm->patience.nspins < wait.patience.nspins) {
@@ -348,10 +365,12 @@ static whorl_result_t run_batch(struct wh_batch *b)
             wait.patience.nspins = 0;
         }
         struct wh_doorbell *bell = atomic_load_explicit(&comm->bell, memory_order_relaxed);
+        wait.bells_are_quiet &= wh_wire_bell_is_quiet(comm->wire);
         if (bell != NULL && nbells < BELLS_MAX) {
             bells[nbells++] = bell;
         }
         b->parts[i].deadline_ns = deadline_of(comm);
+        b->parts[i].look_ns = wh_watch_first_look(comm, b->parts[i].deadline_ns);
     }
     /* A bell short would mean sleeping through a wake-up: then none, and sleeps are naps. */
     wait.nbells = nbells == b->nparts ? nbells : 0;
@@ -360,6 +379,7 @@ static whorl_result_t run_batch(struct wh_batch *b)
     wait.deadline_ns = next_deadline(b);
     while (wh_wait(&wait) == WHORL_E_TIMEOUT) {
         expire(b);
+        look(b);
         wait.deadline_ns = next_deadline(b);
     }
     whorl_result_t first = WHORL_OK;
@@ -381,7 +401,8 @@ static void add_call(struct wh_batch *b, const struct wh_call *call)
         part = &b->parts[b->nparts++];
         *part = (struct part){.comm = call->comm, .ticket = call->comm->next_ticket++};
     }
-    b->calls[b->ncalls++] = (struct running_call){.call = *call};
+    b->calls[b->ncalls++] =
+        (struct running_call){.call = *call, .submitted_ns = wh_now_coarse_ns()};
     part->nleft++;
     b->nleft++;
 }
@@ -429,13 +450,13 @@ whorl_result_t wh_batch_run(struct wh_batch *b)
 
 /* Runs a collective in the arena as far as it goes while this thread keeps its core. With
  * WHORL_IN_PROGRESS the others take longer, and it is time to wait properly. */
-static whorl_result_t run_in_arena(struct wh_call *call)
+static whorl_result_t run_in_arena(struct wh_work *work, struct wh_call *call, uint64_t *record_out)
 {
     struct whorl_comm *comm = call->comm;
     bool moved;
 
-    number_collective(call);
-    wh_arena_start(comm->arena, call->coll, call->root, &call->op);
+    wh_work_start_in_arena(work, call);
+    *record_out = wh_watch_begin(comm, call, work->algo, 0);
     whorl_result_t rc = wh_arena_advance(comm->arena, &moved);
     uint32_t nspins = 0;
     for (; rc == WHORL_IN_PROGRESS && nspins < comm->nspins; nspins++) {
@@ -461,17 +482,20 @@ whorl_result_t wh_batch_run_one(struct wh_call *call)
 {
     struct whorl_comm *comm = call->comm;
     struct small_batch small;
+    struct wh_work work;
     uint64_t serving = atomic_load_explicit(&comm->now_serving, memory_order_acquire);
     bool is_now = serving == comm->next_ticket && wh_comm_uses_arena(comm, call->coll);
+    uint64_t record = 0;
 
     if (is_now) {
-        whorl_result_t rc = run_in_arena(call);
+        whorl_result_t rc = run_in_arena(&work, call, &record);
         if (rc != WHORL_IN_PROGRESS) {
             if (rc != WHORL_OK) {
-                wh_arena_leave(comm->arena);
+                wh_work_end(&work, comm, rc);
                 rc = wh_comm_fail(comm, rc, wh_error_get());
                 wh_comm_keep_error(comm);
             }
+            wh_watch_end_at_once(comm, call, record, rc);
             comm->next_ticket++;
             atomic_store_explicit(&comm->now_serving, serving + 1, memory_order_release);
             return rc;
@@ -481,36 +505,11 @@ whorl_result_t wh_batch_run_one(struct wh_call *call)
     add_call(&small.batch, call);
     if (is_now) {
         small.call.state = CALL_RUNNING;
+        small.call.work = work;
+        small.call.record = record;
         small.part.on_turn = true;
         small.part.collective_running = true;
         small.batch.has_spun = true;
     }
     return run_batch(&small.batch);
-}
-
-static whorl_result_t poll_drained(void *ctx, bool *moved_out)
-{
-    struct whorl_comm *comm = ctx;
-    (void)moved_out;
-    pthread_mutex_lock(&comm->text_lock);
-    uint32_t nqueued = comm->nqueued;
-    pthread_mutex_unlock(&comm->text_lock);
-    return nqueued == 0 ? WHORL_OK : WHORL_IN_PROGRESS;
-}
-
-void wh_comm_drain(struct whorl_comm *comm)
-{
-    /* No deadline of its own: every call that is queued has one, or the user wants none. */
-    struct wh_doorbell *bell = atomic_load_explicit(&comm->bell, memory_order_relaxed);
-    struct wh_wait wait = {
-        .patience = comm->patience,
-        .poll = poll_drained,
-        .ctx = comm,
-        .bells = &bell,
-        .nbells = bell != NULL ? 1 : 0,
-        .deadline_ns = WH_NEVER,
-    };
-    whorl_result_t rc = wh_wait(&wait);
-    assert(rc == WHORL_OK);
-    (void)rc;
 }

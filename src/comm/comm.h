@@ -17,10 +17,12 @@
 #include "base/wait.h"
 #include "bootstrap/boot.h"
 #include "comm/plans.h"
+#include "comm/roster.h"
 #include "device/memory.h"
 #include "device/stream.h"
 #include "executor/arena/arena.h"
 #include "executor/cpu/run.h"
+#include "executor/hier/hier.h"
 #include "topology/place.h"
 #include "tuner/select.h"
 #include "wire/wire.h"
@@ -73,12 +75,14 @@ struct whorl_comm {
     uint64_t init_timeout_ms;
     struct wh_comm_member *members; /* nranks */
     struct wh_patience patience;
-    struct wh_fabric fabric;
+    struct wh_fabric fabric;       /* among all ranks */
+    struct wh_fabric local_fabric; /* among those of a host */
     struct wh_algo_mask algos;
     uint64_t arena_colls; /* a bit per collective that runs in the arena: the same on all ranks */
     uint64_t arena_key;   /* of this rank's settings */
     size_t slot_nbytes, chunk_nbytes, cma_nbytes;
-    struct wh_boot *boot; /* NULL until joined */
+    struct wh_boot *boot;   /* NULL until joined */
+    struct wh_watch *watch; /* see watch.h */
 
     /* Any thread. */
     struct wh_failure failure;
@@ -87,6 +91,9 @@ struct whorl_comm {
     _Atomic uint64_t now_serving; /* ticket on turn */
     uint32_t nqueued;             /* batches in streams that still touch comm; with text_lock */
     _Atomic(struct wh_doorbell *) bell; /* the wire's; set once, wakes this rank's waits */
+    pthread_mutex_t dump_lock;          /* for is_dumped; held while the file is written */
+    bool is_dumped;                     /* its failure */
+    struct wh_roster_node roster_node;  /* the roster's */
 
     /* The caller's thread (one call at a time). */
     uint64_t next_ticket;
@@ -95,7 +102,9 @@ struct whorl_comm {
 
     /* Whoever is on turn. */
     struct wh_wire *wire;
-    struct wh_arena *arena; /* NULL: none */
+    struct wh_hosts *hosts;
+    struct wh_arena *arena; /* of this host's ranks; NULL: none */
+    struct wh_hier *hier;   /* NULL: one host, or hosts without arenas; else it alone has the arena */
     struct wh_plans plans;
     uint64_t next_seq;    /* of collectives; the first is 1 */
     uint32_t nspins;      /* polls that pay at present; at most those of patience */
@@ -115,7 +124,7 @@ struct wh_call {
 /** Does coll run in the arena here? All ranks come to the same answer. */
 static inline bool wh_comm_uses_arena(const struct whorl_comm *comm, enum wh_coll coll)
 {
-    return comm->arena != NULL && (comm->arena_colls >> coll & 1) != 0;
+    return comm->arena != NULL && comm->hier == NULL && (comm->arena_colls >> coll & 1) != 0;
 }
 
 /* ---- comm_create.c ---- */
@@ -136,12 +145,21 @@ struct wh_comm_args {
 WH_MUST_CHECK whorl_result_t wh_comm_create(const struct wh_comm_args *args,
                                             struct whorl_comm **comm_out);
 
+enum wh_comm_origin { WH_COMM_CREATED, WH_COMM_OF_SPLIT, WH_COMM_OF_SHRINK };
+
 /** A communicator to be made: from nothing, or out of another one. */
 struct wh_comm_job {
-    struct wh_comm_args args;  /* a split uses its options only */
-    struct whorl_comm *parent; /* NULL: create */
+    enum wh_comm_origin origin;
+    struct wh_comm_args args;  /* a split and a shrink use its options only */
+    struct whorl_comm *parent; /* not with WH_COMM_CREATED */
     int color, key;            /* of a split */
+    const int *excluded;       /* of a shrink: ranks of parent; the caller's */
+    size_t nexcluded;
 };
+
+/** Does one job; errors as what it does. */
+WH_MUST_CHECK whorl_result_t wh_comm_do_job(const struct wh_comm_job *job,
+                                            struct whorl_comm **comm_out);
 
 /** Does all jobs, each in a thread of its own, because they wait for one another. On failure no new
  *  communicator is left. */
@@ -155,12 +173,30 @@ uint64_t wh_comm_memory_nbytes(const struct whorl_comm *comm);
 /** Waits for queued operations, leaves, frees. Takes NULL. */
 void wh_comm_destroy(struct whorl_comm *comm);
 
+/* ---- hosts.c ---- */
+
+enum { WH_GROUPED_RANKS_MIN = 4 }; /* ranks of a host that may divide into two groups of two */
+
+/** After the wire: how ranks of one host, and hosts, work together. Collective. */
+WH_MUST_CHECK whorl_result_t wh_comm_open_hosts(struct whorl_comm *comm, uint64_t deadline_ns);
+
+/** Before the wire closes. */
+void wh_comm_close_hosts(struct whorl_comm *comm);
+
 /* ---- comm_split.c ---- */
 
 /** See whorl_comm_split(). */
 WH_MUST_CHECK whorl_result_t wh_comm_split(struct whorl_comm *comm, int color, int key,
                                            const struct wh_comm_options *options,
                                            struct whorl_comm **new_comm_out);
+
+/* ---- comm_shrink.c ---- */
+
+/** See whorl_comm_shrink(); excluded are ranks of comm, in any order, nexcluded of them. */
+WH_MUST_CHECK whorl_result_t wh_comm_shrink(struct whorl_comm *comm, const int *excluded,
+                                            size_t nexcluded,
+                                            const struct wh_comm_options *options,
+                                            struct whorl_comm **new_comm_out);
 
 /* ---- failure.c ---- */
 
@@ -180,7 +216,11 @@ void wh_comm_abort(struct whorl_comm *comm);
 /** Wakes whoever waits on comm. */
 void wh_comm_ring(struct whorl_comm *comm);
 
-/** Remembers the thread's last error as comm's. */
+/** Waits until everything submitted on comm has run; soon if comm has failed. */
+void wh_comm_drain(struct whorl_comm *comm);
+
+/** Remembers the thread's last error as comm's; once comm has failed, its flight record is on disk
+ *  when this returns, if the settings want that. */
 void wh_comm_keep_error(struct whorl_comm *comm);
 
 /* ---- submit.c, batch.c ---- */
@@ -193,9 +233,6 @@ void wh_comm_keep_error(struct whorl_comm *comm);
  * Returns the first error, if it waited.
  */
 WH_MUST_CHECK whorl_result_t wh_submit(struct wh_call *calls, size_t ncalls);
-
-/** Waits until everything submitted on comm has run, or comm has failed. */
-void wh_comm_drain(struct whorl_comm *comm);
 
 /* ---- launch.c ---- */
 
@@ -214,5 +251,10 @@ typedef const char *(*wh_launch_lookup_fn)(const char *name);
 WH_MUST_CHECK whorl_result_t wh_launch_read(wh_launch_lookup_fn lookup,
                                             const struct wh_config *config,
                                             struct wh_launch *launch_out);
+
+/** Waits until the host name in launch->root has an address, at most timeout_ms and 30 s: the names
+ *  of pods and services appear some seconds after their pods have started. What is wrong with the
+ *  name is left to be said by whoever resolves it. Blocking, asks the resolver. */
+void wh_launch_await_name(const struct wh_launch *launch, uint64_t timeout_ms);
 
 #endif

@@ -7,9 +7,11 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "bootstrap/ticket.h"
 #include "comm/comm.h"
+#include "comm/dump.h"
 #include "comm/members.h"
-#include "topology/groups.h"
+#include "comm/watch.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -19,7 +21,6 @@
 enum {
     SLOT_NBYTES_MIN = 512,
     SLOT_NBYTES_MAX = 1 << 28,
-    GROUPED_RANKS_MIN = 4,  /* two groups of two */
     LINKS_NBYTES = 6 << 20, /* most that a rank's links to all others of its host take */
     CONNECT_MS_MIN = 10000, /* for what comes after the join, however late the last rank joined */
 };
@@ -144,14 +145,17 @@ static void set_policy(struct whorl_comm *comm, const struct wh_config *config)
         }
     }
     comm->slot_nbytes = slot_for(nlocal, comm->slot_nbytes, config->nslots);
-    comm->fabric = wh_fabric_shared_memory(crowd, comm->slot_nbytes);
+    comm->local_fabric = wh_fabric_shared_memory(crowd, comm->slot_nbytes);
+    comm->fabric =
+        nlocal == comm->nranks ? comm->local_fabric : wh_fabric_network(crowd, comm->slot_nbytes);
     comm->chunk_nbytes = chunk_for(crowd, config->chunk_nbytes);
     comm->patience = wh_patience_for(count_sharers(comm, &comm->members[comm->rank]), config->spin,
                                      config->nyields);
     comm->nspins = comm->patience.nspins;
 }
 
-static whorl_result_t open_wire(struct whorl_comm *comm, const struct wh_config *config)
+static whorl_result_t open_wire(struct whorl_comm *comm, const whorl_id_t *id,
+                                const struct wh_config *config)
 {
     uint64_t *keys = malloc(2 * comm->nranks * sizeof(*keys));
     if (keys == NULL) {
@@ -171,7 +175,13 @@ static whorl_result_t open_wire(struct whorl_comm *comm, const struct wh_config 
         .slot_nbytes = comm->slot_nbytes,
         .region_nbytes = wh_arena_region_nbytes(comm->nranks, comm->chunk_nbytes),
     };
+    struct wh_ticket ticket;
+    bool is_id = wh_ticket_decode(id, &ticket);
+    assert(is_id && sizeof(env.secret) == sizeof(ticket.secret));
+    memcpy(env.secret, is_id ? ticket.secret : env.secret, sizeof(env.secret));
+    wh_ticket_fini(&ticket);
     whorl_result_t rc = wh_wire_create(&env, config, &comm->wire);
+    explicit_bzero(env.secret, sizeof(env.secret));
     free(keys);
     return rc;
 }
@@ -192,82 +202,6 @@ static whorl_result_t connect_wire(struct whorl_comm *comm, uint64_t deadline_ns
     return rc;
 }
 
-/* Are all ranks threads of this process? */
-static bool is_one_process(const struct whorl_comm *comm)
-{
-    for (uint32_t r = 0; r < comm->nranks; r++) {
-        if (comm->members[r].process_key != comm->members[comm->rank].process_key) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* How the ranks, all of one host, divide into groups. The caller frees *groups_out, which is NULL
- * if they do not. */
-static whorl_result_t divide(const struct whorl_comm *comm, uint32_t **groups_out)
-{
-    static const char *const level_names[] = {
-        [WH_TOPOLOGY_LLC] = "last-level cache", [WH_TOPOLOGY_NUMA] = "NUMA node"};
-    *groups_out = NULL;
-    if (comm->nranks < GROUPED_RANKS_MIN) {
-        return WHORL_OK;
-    }
-    uint32_t *groups = calloc(comm->nranks, sizeof(*groups));
-    struct wh_topology_place *places = calloc(comm->nranks, sizeof(*places));
-    if (groups == NULL || places == NULL) {
-        free(places);
-        free(groups);
-        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for %u places", comm->nranks);
-    }
-    for (uint32_t r = 0; r < comm->nranks; r++) {
-        places[r] = comm->members[r].place;
-    }
-    struct wh_topology_division d =
-        wh_topology_divide(places, comm->nranks, WH_ARENA_NGROUPS_MAX, groups);
-    free(places);
-    if (d.ngroups > 1) {
-        wh_log(WH_LOG_INFO, WH_SUBSYS_INIT,
-               "all_reduce of large buffers in two levels: %u groups of %u ranks, a %s each",
-               d.ngroups, comm->nranks / d.ngroups, level_names[d.level]);
-        *groups_out = groups;
-        return WHORL_OK;
-    }
-    wh_log(WH_LOG_INFO, WH_SUBSYS_INIT,
-           "all ranks are one group; by last-level cache: %s; by NUMA node: %s",
-           d.why[WH_TOPOLOGY_LLC], d.why[WH_TOPOLOGY_NUMA]);
-    free(groups);
-    return WHORL_OK;
-}
-
-/* After the wire: the arena, if all ranks are on one host and share memory. */
-static whorl_result_t open_arena(struct whorl_comm *comm)
-{
-    struct wh_arena_env env = {
-        .chunk_nbytes = comm->chunk_nbytes,
-        .llc_nbytes = wh_cache_nbytes(),
-        .cma_nbytes = comm->cma_nbytes,
-        .is_one_process = is_one_process(comm),
-    };
-    if (comm->arena_colls == 0) {
-        return WHORL_OK;
-    }
-    whorl_result_t rc = wh_wire_region(comm->wire, &env.region);
-    if (rc == WHORL_E_UNSUPPORTED) {
-        return WHORL_OK;
-    }
-    uint32_t *groups = NULL;
-    if (rc == WHORL_OK) {
-        rc = divide(comm, &groups);
-    }
-    if (rc == WHORL_OK) {
-        env.groups = groups;
-        rc = wh_arena_create(&env, &comm->arena);
-    }
-    free(groups);
-    return rc;
-}
-
 static whorl_result_t join(struct whorl_comm *comm, const whorl_id_t *id)
 {
     struct wh_boot_join_args args = {
@@ -276,6 +210,7 @@ static whorl_result_t join(struct whorl_comm *comm, const whorl_id_t *id)
         .rank = comm->rank,
         .timeout_ms = comm->init_timeout_ms,
         .on_failure = wh_comm_on_remote_failure,
+        .on_status = wh_watch_on_status,
         .ctx = comm,
     };
     return wh_boot_join(&args, &comm->boot);
@@ -294,17 +229,21 @@ static struct whorl_comm *comm_alloc(uint32_t nranks)
     }
     pthread_mutex_init(&comm->failure.lock, NULL);
     pthread_mutex_init(&comm->text_lock, NULL);
+    pthread_mutex_init(&comm->dump_lock, NULL);
     return comm;
 }
 
 static void comm_free(struct whorl_comm *comm)
 {
     /* Boot first: its thread calls back into comm, and rings the bell that lives in the wire. */
+    wh_watch_stop(comm);
     wh_boot_leave(comm->boot);
+    wh_watch_destroy(comm);
     wh_plans_fini(&comm->plans);
-    wh_arena_destroy(comm->arena);
+    wh_comm_close_hosts(comm);
     wh_wire_destroy(comm->wire);
     wh_memory_list_fini(&comm->memory);
+    pthread_mutex_destroy(&comm->dump_lock);
     pthread_mutex_destroy(&comm->text_lock);
     pthread_mutex_destroy(&comm->failure.lock);
     free(comm->members);
@@ -320,9 +259,12 @@ static whorl_result_t bring_up(struct whorl_comm *comm, const struct wh_comm_arg
         rc = configure(comm, args, config);
     }
     if (rc == WHORL_OK) {
+        rc = wh_watch_create(comm, config->stall_report_ms);
+    }
+    if (rc == WHORL_OK) {
         rc = wh_comm_member_self(&comm->members[comm->rank]);
     }
-    if (rc == WHORL_OK && comm->nranks >= GROUPED_RANKS_MIN) {
+    if (rc == WHORL_OK && comm->nranks >= WH_GROUPED_RANKS_MIN) {
         rc = wh_comm_member_place(config, &comm->members[comm->rank].place);
     }
     uint64_t deadline_ns = wh_deadline_after_ms(comm->init_timeout_ms);
@@ -338,13 +280,13 @@ static whorl_result_t bring_up(struct whorl_comm *comm, const struct wh_comm_arg
     rc = exchange_members(comm, deadline_ns);
     if (rc == WHORL_OK) {
         set_policy(comm, config);
-        rc = open_wire(comm, config);
+        rc = open_wire(comm, &args->id, config);
     }
     if (rc == WHORL_OK) {
         rc = connect_wire(comm, deadline_ns);
     }
     if (rc == WHORL_OK) {
-        rc = open_arena(comm);
+        rc = wh_comm_open_hosts(comm, deadline_ns);
     }
     if (rc == WHORL_OK) {
         atomic_store_explicit(&comm->bell, wh_wire_bell(comm->wire), memory_order_release);
@@ -373,6 +315,7 @@ whorl_result_t wh_comm_create(const struct wh_comm_args *args, struct whorl_comm
                "communicator%s%s ready: rank %u of %u, %u usable cores",
                comm->name[0] != '\0' ? " " : "", comm->name, comm->rank, comm->nranks,
                comm->members[comm->rank].ncpus);
+        wh_roster_add(comm, &comm->roster_node);
         *comm_out = comm;
     } else {
         comm_free(comm);
@@ -384,7 +327,8 @@ whorl_result_t wh_comm_create(const struct wh_comm_args *args, struct whorl_comm
 uint64_t wh_comm_memory_nbytes(const struct whorl_comm *comm)
 {
     uint64_t nbytes = wh_wire_memory_nbytes(comm->wire) + wh_plans_memory_nbytes(&comm->plans);
-    return nbytes + (comm->arena != NULL ? wh_arena_memory_nbytes(comm->arena) : 0);
+    nbytes += comm->arena != NULL ? wh_arena_memory_nbytes(comm->arena) : 0;
+    return nbytes + (comm->hier != NULL ? wh_hier_memory_nbytes(comm->hier) : 0);
 }
 
 void wh_comm_destroy(struct whorl_comm *comm)
@@ -394,6 +338,8 @@ void wh_comm_destroy(struct whorl_comm *comm)
     }
     int rank_before = wh_log_set_rank((int)comm->rank);
     wh_comm_drain(comm);
+    wh_dump_on_failure(comm);
+    wh_roster_remove(comm);
     uint64_t memory_nbytes = wh_comm_memory_nbytes(comm);
     wh_log(WH_LOG_INFO, WH_SUBSYS_DESTROY,
            "communicator%s%s ends after %llu collectives; arena, links and plans had up to "

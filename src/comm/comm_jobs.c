@@ -18,15 +18,24 @@ struct job_thread {
     bool started;
 };
 
+whorl_result_t wh_comm_do_job(const struct wh_comm_job *job, struct whorl_comm **comm_out)
+{
+    switch (job->origin) {
+    case WH_COMM_CREATED:
+        break;
+    case WH_COMM_OF_SPLIT:
+        return wh_comm_split(job->parent, job->color, job->key, &job->args.options, comm_out);
+    case WH_COMM_OF_SHRINK:
+        return wh_comm_shrink(job->parent, job->excluded, job->nexcluded, &job->args.options,
+                              comm_out);
+    }
+    return wh_comm_create(&job->args, comm_out);
+}
+
 static void *job_main(void *arg)
 {
     struct job_thread *t = arg;
-    const struct wh_comm_job *job = t->job;
-    if (job->parent == NULL) {
-        t->rc = wh_comm_create(&job->args, &t->comm);
-    } else {
-        t->rc = wh_comm_split(job->parent, job->color, job->key, &job->args.options, &t->comm);
-    }
+    t->rc = wh_comm_do_job(t->job, &t->comm);
     snprintf(t->text, sizeof(t->text), "%s", wh_error_get());
     return NULL;
 }

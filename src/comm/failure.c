@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The end of communicators: by a failure, which is told to all ranks, or when all is done. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "comm/comm.h"
+#include "comm/dump.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +29,7 @@ static bool record(struct whorl_comm *comm, whorl_result_t rc, const char *text)
     pthread_mutex_unlock(&comm->failure.lock);
     if (first) {
         wh_comm_ring(comm);
+        wh_roster_wake();
     }
     return first;
 }
@@ -77,4 +82,32 @@ void wh_comm_keep_error(struct whorl_comm *comm)
     pthread_mutex_lock(&comm->text_lock);
     snprintf(comm->last_text, sizeof(comm->last_text), "%s", wh_error_get());
     pthread_mutex_unlock(&comm->text_lock);
+    wh_dump_on_failure(comm);
+}
+
+static whorl_result_t poll_drained(void *ctx, bool *moved_out)
+{
+    struct whorl_comm *comm = ctx;
+    (void)moved_out;
+    pthread_mutex_lock(&comm->text_lock);
+    uint32_t nqueued = comm->nqueued;
+    pthread_mutex_unlock(&comm->text_lock);
+    return nqueued == 0 ? WHORL_OK : WHORL_IN_PROGRESS;
+}
+
+void wh_comm_drain(struct whorl_comm *comm)
+{
+    /* No deadline of its own: every call that is queued has one, or the user wants none. */
+    struct wh_doorbell *bell = atomic_load_explicit(&comm->bell, memory_order_relaxed);
+    struct wh_wait wait = {
+        .patience = comm->patience,
+        .poll = poll_drained,
+        .ctx = comm,
+        .bells = &bell,
+        .nbells = bell != NULL ? 1 : 0,
+        .deadline_ns = WH_NEVER,
+    };
+    whorl_result_t rc = wh_wait(&wait);
+    assert(rc == WHORL_OK);
+    (void)rc;
 }

@@ -2,35 +2,49 @@
 /*
  * What launchers put into the environment: who this rank is and where the ranks meet.
  *
- * The ranks meet at rank 0. torchrun's own store listens at MASTER_PORT when its agent hosts it
- * (TORCHELASTIC_USE_AGENT_STORE), so the port after it is used then. Launchers that say nothing
- * about an address but do say that all ranks are on this host meet on loopback.
+ * The ranks meet at rank 0. Its host is MASTER_ADDR; under srun the first node of the step; this
+ * host if the launcher says that all ranks are on it. Its port is WHORL_PORT; the one after
+ * MASTER_PORT, at which torch's own store listens; made of the job's number if the launcher gives
+ * one, so that jobs which share a host seldom meet; or a fixed one.
  */
+#include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "comm/comm.h"
 
+#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
 
-enum { DEFAULT_PORT = 29555 };
+enum {
+    DEFAULT_PORT = 29555,
+    /* Ports made of a job's number: below those that kernels hand out to clients. */
+    JOB_PORT_FIRST = 12000,
+    NJOB_PORTS = 16000,
+    NAME_WAIT_MS = 30000,
+    NAME_RETRY_MS = 250,
+};
 
 /* Variables of one launcher; the first whose rank and size are both set is believed. */
 struct launcher {
     const char *name;
     const char *rank, *size;
     const char *local_size; /* as large as size: all ranks are on this host */
-    const char *job;        /* tells jobs apart */
+    const char *job, *step; /* tell jobs apart */
 };
 
 static const struct launcher launchers[] = {
-    {"WHORL_RANK", "WHORL_RANK", "WHORL_NRANKS", NULL, NULL},
-    {"torchrun", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID"},
+    {"WHORL_RANK", "WHORL_RANK", "WHORL_NRANKS", NULL, NULL, NULL},
+    {"torchrun", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID", NULL},
     {"Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE",
-     "PMIX_NAMESPACE"},
-    {"MPICH or another PMI", "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS", "PMI_JOBID"},
-    {"MVAPICH", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE", NULL},
-    {"Slurm", "SLURM_PROCID", "SLURM_NTASKS", NULL, "SLURM_JOB_ID"},
+     "PMIX_NAMESPACE", NULL},
+    {"MPICH", "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS", "PMI_JOBID", NULL},
+    {"MVAPICH", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE", NULL,
+     NULL},
+    {"Slurm", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", NULL, "SLURM_JOB_ID", "SLURM_STEP_ID"},
+    {"Slurm", "SLURM_PROCID", "SLURM_NTASKS", NULL, "SLURM_JOB_ID", "SLURM_STEP_ID"},
 };
 
 static bool parse_u32(const char *text, uint32_t *value_out)
@@ -43,6 +57,21 @@ static bool parse_u32(const char *text, uint32_t *value_out)
     return true;
 }
 
+/* A variable that is set to nothing is as good as none. */
+static const char *look(wh_launch_lookup_fn lookup, const char *name)
+{
+    const char *text = name != NULL ? lookup(name) : NULL;
+    return text != NULL && text[0] != '\0' ? text : NULL;
+}
+
+/* Is name set to value? */
+static bool is_count(wh_launch_lookup_fn lookup, const char *name, uint32_t value)
+{
+    const char *text = look(lookup, name);
+    uint32_t count;
+    return text != NULL && parse_u32(text, &count) && count == value;
+}
+
 static whorl_result_t read_place(wh_launch_lookup_fn lookup, const struct launcher *l,
                                  struct wh_launch *launch)
 {
@@ -53,23 +82,78 @@ static whorl_result_t read_place(wh_launch_lookup_fn lookup, const struct launch
                        "%s=%s and %s=%s make no sense: rank must be a number from 0 to size - 1",
                        l->rank, rank, l->size, size);
     }
+    /* The script that sbatch starts has the variables of one task among many, and is the only one
+     * to have them. */
+    if (strcmp(l->rank, "SLURM_PROCID") == 0 && launch->nranks > 1 &&
+        look(lookup, "SLURM_STEP_ID") == NULL && look(lookup, "SLURM_STEP_NODELIST") == NULL) {
+        return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
+                       "SLURM_PROCID=%s of SLURM_NTASKS=%s, but no SLURM_STEP_ID: this is a batch "
+                       "script's own process; start the program in it with srun",
+                       rank, size);
+    }
     return WHORL_OK;
 }
 
-/* "rack[1-2]node[03-07,9]-ib,other" -> "rack1node03-ib"; false if the list is not one. */
-static bool first_host(const char *list, char *host, size_t host_nbytes)
+/* ---- Slurm's list of nodes ------------------------------------------------------------------- */
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static size_t count_digits(const char *text)
+{
+    size_t n = 0;
+    while (is_digit(text[n])) {
+        n++;
+    }
+    return n;
+}
+
+/* "3-7,9]": moves *cursor behind it and gives the digits of its first number; false if it is no
+ * list of numbers and ranges. */
+static bool read_numbers(const char **cursor, const char **first_out, size_t *first_nbytes_out)
+{
+    const char *c = *cursor;
+    *first_out = c;
+    *first_nbytes_out = count_digits(c);
+    for (;;) {
+        const char *low = c;
+        size_t nlow = count_digits(low);
+        c += nlow;
+        if (nlow > 0 && *c == '-') {
+            const char *high = c + 1;
+            size_t nhigh = count_digits(high);
+            bool ordered = nhigh > nlow || (nhigh == nlow && memcmp(low, high, nlow) <= 0);
+            nlow = ordered ? nlow : 0;
+            c = high + nhigh;
+        }
+        if (nlow == 0 || (*c != ',' && *c != ']')) {
+            return false;
+        }
+        c++;
+        if (c[-1] == ']') {
+            *cursor = c;
+            return true;
+        }
+    }
+}
+
+/* "rack[1-2]node[03-07,9]-ib": moves *cursor to the comma or the end behind it and writes its first
+ * host, "rack1node03-ib"; false if it is none, or host is too small. */
+static bool read_hosts(const char **cursor, char *host, size_t host_nbytes)
 {
     size_t used = 0;
-    for (const char *c = list; *c != '\0' && *c != ','; c++) {
+    const char *c = *cursor;
+    while (*c != '\0' && *c != ',') {
+        const char *from = c++;
         size_t nbytes = 1;
-        const char *from = c;
-        if (*c == '[') {
-            from = c + 1;
-            nbytes = strcspn(from, "-,]");
-            c = strchr(from, ']');
-            if (nbytes == 0 || c == NULL) {
+        if (*from == '[') {
+            if (!read_numbers(&c, &from, &nbytes)) {
                 return false;
             }
+        } else if (*from == ']' || *from <= ' ') {
+            return false;
         }
         if (used + nbytes >= host_nbytes) {
             return false;
@@ -78,14 +162,36 @@ static bool first_host(const char *list, char *host, size_t host_nbytes)
         used += nbytes;
     }
     host[used] = '\0';
+    *cursor = c;
     return used > 0;
 }
 
-/* A variable that is set to nothing is as good as none. */
-static const char *look(wh_launch_lookup_fn lookup, const char *name)
+/* The first host of "n[1-3,07],other"; false if any part of the list is not one. */
+static bool first_host(const char *list, char *host, size_t host_nbytes)
 {
-    const char *text = lookup(name);
-    return text != NULL && text[0] != '\0' ? text : NULL;
+    char other[256];
+    if (!read_hosts(&list, host, host_nbytes)) {
+        return false;
+    }
+    while (*list == ',') {
+        list++;
+        if (!read_hosts(&list, other, sizeof(other))) {
+            return false;
+        }
+    }
+    return *list == '\0';
+}
+
+/* ---- where the ranks meet -------------------------------------------------------------------- */
+
+/* Did srun start this rank itself (not something that srun started)? */
+static bool is_task(wh_launch_lookup_fn lookup, const struct launcher *l,
+                    const struct wh_launch *launch)
+{
+    bool by_pmi = strcmp(l->rank, "PMI_RANK") == 0 && look(lookup, l->local_size) == NULL;
+    return strcmp(l->rank, "SLURM_PROCID") == 0 ||
+           (by_pmi && is_count(lookup, "SLURM_STEP_NUM_TASKS", launch->nranks) &&
+            is_count(lookup, "SLURM_PROCID", launch->rank));
 }
 
 /* The host of rank 0, as far as the environment tells; false if it does not. */
@@ -96,16 +202,60 @@ static bool root_host(wh_launch_lookup_fn lookup, const struct launcher *l,
     if (master != NULL) {
         return snprintf(host, host_nbytes, "%s", master) < (int)host_nbytes;
     }
-    const char *nodes = look(lookup, "SLURM_STEP_NODELIST");
-    nodes = nodes != NULL ? nodes : look(lookup, "SLURM_NODELIST");
-    if (nodes != NULL && strcmp(l->name, "Slurm") == 0) {
-        return first_host(nodes, host, host_nbytes);
-    }
-    const char *local = l->local_size != NULL ? look(lookup, l->local_size) : NULL;
-    uint32_t nlocal;
-    bool all_here = local == NULL || (parse_u32(local, &nlocal) && nlocal == launch->nranks);
     snprintf(host, host_nbytes, "127.0.0.1");
-    return all_here;
+    if (is_task(lookup, l, launch)) {
+        if (is_count(lookup, "SLURM_STEP_NUM_NODES", 1)) {
+            return true;
+        }
+        const char *nodes = look(lookup, "SLURM_STEP_NODELIST");
+        nodes = nodes != NULL ? nodes : look(lookup, "SLURM_NODELIST");
+        return nodes != NULL && first_host(nodes, host, host_nbytes);
+    }
+    const char *local =
+        look(lookup, l->local_size) != NULL ? l->local_size : "PMI_LOCAL_SIZE"; /* PALS has it */
+    bool by_hand = l->local_size == NULL || strcmp(l->rank, "RANK") == 0;
+    return is_count(lookup, local, launch->nranks) ||
+           (by_hand && look(lookup, l->local_size) == NULL);
+}
+
+/* Writes what the launcher calls this job ("17.0"), the same on all of its ranks; false, and
+ * nothing in text, if it does not say. */
+static bool job_name(wh_launch_lookup_fn lookup, const struct launcher *l, char *text,
+                     size_t text_nbytes)
+{
+    const char *job = look(lookup, l->job), *step = look(lookup, l->step);
+    snprintf(text, text_nbytes, "%.100s%s%.100s", job != NULL ? job : "", step != NULL ? "." : "",
+             step != NULL ? step : "");
+    return job != NULL;
+}
+
+/* A port for a job of this name; numbers that follow one another lie apart. */
+static uint32_t job_port(const char *name)
+{
+    uint64_t hash = wh_hash(WH_HASH_START, name, strlen(name));
+    return JOB_PORT_FIRST + (uint32_t)(hash % NJOB_PORTS);
+}
+
+static whorl_result_t root_port(wh_launch_lookup_fn lookup, const struct launcher *l,
+                                const struct wh_config *config, uint32_t *port_out)
+{
+    char job[220];
+    uint32_t port = (uint32_t)config->root_port;
+    const char *text = look(lookup, "MASTER_PORT");
+    if (port != 0) {
+        *port_out = port;
+        return WHORL_OK;
+    }
+    if (text == NULL) {
+        *port_out = job_name(lookup, l, job, sizeof(job)) ? job_port(job) : DEFAULT_PORT;
+        return WHORL_OK;
+    }
+    if (!parse_u32(text, &port) || port == 0 || port > 65534) {
+        return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
+                       "MASTER_PORT=%s is no port: use a number from 1 to 65534", text);
+    }
+    *port_out = port + 1;
+    return WHORL_OK;
 }
 
 static whorl_result_t copy_setting(const char *name, const char *text, char *to, size_t to_nbytes)
@@ -118,16 +268,19 @@ static whorl_result_t copy_setting(const char *name, const char *text, char *to,
     return WHORL_OK;
 }
 
-/* What tells the ranks of this job from others: WHORL_SECRET, or what is the same on all ranks. */
+/* What tells the ranks of this job from others: WHORL_SECRET, or what is the same on all ranks. Not
+ * the host: the ranks may have several names for it. */
 static whorl_result_t read_secret(wh_launch_lookup_fn lookup, const struct launcher *l,
                                   const struct wh_config *config, struct wh_launch *launch)
 {
     if (config->secret[0] != '\0') {
         return copy_setting("WHORL_SECRET", config->secret, launch->secret, sizeof(launch->secret));
     }
-    const char *job = l->job != NULL ? look(lookup, l->job) : NULL;
-    snprintf(launch->secret, sizeof(launch->secret), "job %.100s of %u at %s",
-             job != NULL ? job : "", launch->nranks, launch->root);
+    char job[220];
+    const char *port = strrchr(launch->root, ':');
+    job_name(lookup, l, job, sizeof(job));
+    snprintf(launch->secret, sizeof(launch->secret), "job %s of %u at port %s", job, launch->nranks,
+             port != NULL ? port + 1 : "");
     return WHORL_OK;
 }
 
@@ -140,23 +293,19 @@ static whorl_result_t read_root(wh_launch_lookup_fn lookup, const struct launche
     char host[200];
     if (!root_host(lookup, l, launch, host, sizeof(host))) {
         return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
-                       "started by %s on several hosts, but nothing says where rank 0 is: set "
-                       "MASTER_ADDR (and MASTER_PORT), or WHORL_ROOT=host:port",
+                       "started by %s on several hosts, and its variables do not say where rank 0 "
+                       "is: set WHORL_ROOT=host:port or MASTER_ADDR=host to where rank 0 is, on every "
+                       "rank (mpirun -x or -genv), or make the communicator with "
+                       "whorl_comm_create_from_mpi()",
                        l->name);
     }
-    uint32_t port = DEFAULT_PORT;
-    const char *text = look(lookup, "MASTER_PORT");
-    if (text != NULL && (!parse_u32(text, &port) || port == 0 || port > 65534)) {
-        return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
-                       "MASTER_PORT=%s is no port: use a number from 1 to 65534", text);
+    uint32_t port;
+    whorl_result_t rc = root_port(lookup, l, config, &port);
+    if (rc == WHORL_OK) {
+        bool is_ipv6 = strchr(host, ':') != NULL && host[0] != '[';
+        snprintf(launch->root, sizeof(launch->root), is_ipv6 ? "[%s]:%u" : "%s:%u", host, port);
     }
-    const char *agent = look(lookup, "TORCHELASTIC_USE_AGENT_STORE");
-    if (text != NULL && agent != NULL && strcasecmp(agent, "true") == 0) {
-        port++;
-    }
-    bool is_ipv6 = strchr(host, ':') != NULL && host[0] != '[';
-    snprintf(launch->root, sizeof(launch->root), is_ipv6 ? "[%s]:%u" : "%s:%u", host, port);
-    return WHORL_OK;
+    return rc;
 }
 
 /* Does an address that is not resolved yet stay on this host for sure? */
@@ -190,8 +339,7 @@ whorl_result_t wh_launch_read(wh_launch_lookup_fn lookup, const struct wh_config
         if (config->secret[0] == '\0' && launch.rank == 0 && !is_loopback(launch.root)) {
             wh_log(WH_LOG_WARN, WH_SUBSYS_INIT,
                    "WHORL_SECRET is not set: whoever reaches %s and guesses the job's name can "
-                   "disturb "
-                   "it; set it to the same random text on every rank",
+                   "disturb it; set it to the same random text on every rank",
                    launch.root);
         }
         *launch_out = launch;
@@ -200,4 +348,40 @@ whorl_result_t wh_launch_read(wh_launch_lookup_fn lookup, const struct wh_config
     return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
                    "no launcher's variables in the environment: set RANK and WORLD_SIZE (and "
                    "MASTER_ADDR, MASTER_PORT), or start with torchrun, mpirun or srun");
+}
+
+/* Does host resolve, or fail in a way that time does not heal? */
+static bool is_known(const char *host)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    int error = getaddrinfo(host, NULL, &hints, &list);
+    if (error == 0) {
+        freeaddrinfo(list);
+    }
+    return error != EAI_AGAIN && error != EAI_NONAME && error != EAI_NODATA;
+}
+
+void wh_launch_await_name(const struct wh_launch *launch, uint64_t timeout_ms)
+{
+    char host[sizeof(launch->root)];
+    const char *colon = strrchr(launch->root, ':');
+    if (colon == NULL || colon == launch->root || launch->root[0] == '[') {
+        return;
+    }
+    snprintf(host, sizeof(host), "%.*s", (int)(colon - launch->root), launch->root);
+
+    uint64_t wait_ms = timeout_ms < NAME_WAIT_MS ? timeout_ms : NAME_WAIT_MS;
+    uint64_t give_up_ns = wh_now_ns() + wait_ms * 1000000u;
+    bool is_told = false;
+    while (!is_known(host) && wh_now_ns() < give_up_ns) {
+        if (!is_told) {
+            wh_log(WH_LOG_WARN, WH_SUBSYS_INIT,
+                   "no address for \"%s\", where the ranks are to meet: asking again for %llu s, "
+                   "as the names of pods appear late",
+                   host, (unsigned long long)(wait_ms + 999) / 1000);
+            is_told = true;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = NAME_RETRY_MS * 1000000L}, NULL);
+    }
 }

@@ -42,7 +42,14 @@ static whorl_result_t make_row(struct wh_plans *plans, const struct wh_plan_quer
     struct wh_sched *sched;
     whorl_result_t rc = wh_algo_build(algo, &query->problem, &sched);
     if (rc == WHORL_OK) {
-        rc = wh_plan_create(sched, query->wire, query->slot_nbytes, &row->plan);
+        rc = wh_plan_create(sched, query->wire, query->order, query->slot_nbytes, &row->plan);
+    }
+    if (rc == WHORL_OK && query->order != NULL) {
+        row->displs = calloc(query->problem.nranks, sizeof(*row->displs));
+        if (row->displs == NULL) {
+            wh_plan_destroy(row->plan);
+            rc = wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for a plan");
+        }
     }
     if (rc != WHORL_OK) {
         free(row);
@@ -107,6 +114,7 @@ void wh_plans_fini(struct wh_plans *plans)
 {
     for (size_t i = 0; i < plans->nrows; i++) {
         wh_plan_destroy(plans->rows[i]->plan);
+        free(plans->rows[i]->displs);
         free(plans->rows[i]);
     }
     free(plans->rows);

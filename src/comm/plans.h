@@ -16,6 +16,7 @@ struct wh_plan_row {
     uint32_t root;
     uint64_t next_seq; /* send and recv: number of the next message */
     bool busy;         /* a call is running it */
+    size_t *displs; /* of blocks, where the schedule's order is not that of ranks; else NULL */
     struct wh_plan *plan;
 };
 
@@ -35,7 +36,8 @@ struct wh_plans {
 };
 
 struct wh_plan_query {
-    struct wh_problem problem;
+    struct wh_problem problem; /* its ranks are places in `order`, if there is one */
+    const uint32_t *order;     /* of ranks; NULL: as they are numbered */
     size_t nbytes;
     const struct wh_fabric *fabric;
     const struct wh_algo_mask *algos;

@@ -12,6 +12,7 @@
 #include "comm/batch.h"
 #include "comm/counts.h"
 #include "comm/p2p_calls.h"
+#include "comm/work.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,8 +150,7 @@ static whorl_result_t submit_group(const struct wh_call *calls, size_t ncalls)
 static bool needs_expansion(const struct wh_call *call)
 {
     bool has_schedule = call->coll < WH_COLL_ALL_TO_ALL || wh_coll_is_p2p(call->coll);
-    return !wh_comm_uses_arena(call->comm, call->coll) &&
-           (!has_schedule || call->op.redop == WH_REDOP_USER);
+    return !wh_work_is_whole(call) && (!has_schedule || call->op.redop == WH_REDOP_USER);
 }
 
 static whorl_result_t submit_expanded(const struct wh_call *calls, size_t ncalls)

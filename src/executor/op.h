@@ -11,6 +11,8 @@
 
 enum { WH_ELEM_NBYTES_MAX = 8 };
 
+struct wh_signature; /* executor/signature.h */
+
 /** A reduction that is a function of the user's. */
 struct wh_user_redop {
     whorl_redop_fn fn;
@@ -47,6 +49,11 @@ struct wh_op {
     uint8_t premul_scalar[WH_ELEM_NBYTES_MAX]; /* one element, with WH_REDOP_PREMUL_SUM */
     struct wh_user_redop user;                 /* with WH_REDOP_USER */
     uint64_t seq;
+    /* Where a call is done in several parts, each with ranks of its own (executor/hier/): */
+    uint32_t avg_nparts; /* with AVG: what the sum is divided by; 0: as many as there are ranks */
+    const struct wh_signature *as; /* how ranks call this part when they compare their calls, and in
+                                    * errors: the user's call, with a number for the part in
+                                    * `algo`; NULL: as it is. Outlives the run. */
 };
 
 #endif

@@ -200,6 +200,10 @@ static const char *problem_fault(const struct wh_problem *problem, uint32_t nchu
         nchunks != problem->nranks) {
         return "a pass has a chunk for every rank";
     }
+    if (problem->coll == WH_COLL_ALL_TO_ALL &&
+        nchunks != (uint64_t)problem->nranks * problem->nranks) {
+        return "a pass has a chunk for every pair of ranks";
+    }
     return NULL;
 }
 

@@ -277,6 +277,14 @@ static whorl_result_t verify_sum(const struct wh_model *m, const char *whose, ui
     return WHORL_OK;
 }
 
+/* Whose INPUT a chunk is where nothing is reduced. */
+static uint32_t origin_of(const struct wh_sched *sched, uint32_t chunk)
+{
+    return sched->coll == WH_COLL_ALL_GATHER   ? chunk
+           : sched->coll == WH_COLL_ALL_TO_ALL ? chunk / sched->nranks
+                                               : sched->root;
+}
+
 static whorl_result_t verify_output(const struct wh_model *m, uint32_t rank, uint32_t pass)
 {
     const struct wh_sched *sched = m->scheds[rank];
@@ -296,7 +304,7 @@ static whorl_result_t verify_output(const struct wh_model *m, uint32_t rank, uin
             rc = verify_sum(m, whose, c, output[c]);
         } else {
             /* Where nothing is reduced a chunk is some rank's INPUT, and only one rank has it. */
-            assert(wh_parts_has(output[c], sched->coll == WH_COLL_ALL_GATHER ? c : sched->root));
+            assert(wh_parts_has(output[c], origin_of(sched, c)));
         }
     }
     return rc;

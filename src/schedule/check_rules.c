@@ -272,6 +272,10 @@ static whorl_result_t check_agreement(struct wh_sched *const *scheds, uint32_t n
             return wh_why_fault(why, "rank %u: %u chunks for the blocks of %u ranks", r,
                                 sched->nchunks, nranks);
         }
+        if (sched->coll == WH_COLL_ALL_TO_ALL && sched->nchunks != (uint64_t)nranks * nranks) {
+            return wh_why_fault(why, "rank %u: %u chunks for the pairs of %u ranks", r,
+                                sched->nchunks, nranks);
+        }
     }
     return WHORL_OK;
 }

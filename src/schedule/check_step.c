@@ -113,6 +113,8 @@ static bool has_input(const struct wh_sched *sched, uint32_t chunk)
         return chunk == sched->rank;
     case WH_COLL_BROADCAST:
         return sched->rank == sched->root;
+    case WH_COLL_ALL_TO_ALL:
+        return chunk / sched->nranks == sched->rank;
     case WH_COLL_BARRIER:
     case WH_COLL_RECV:
         return false;
@@ -128,6 +130,8 @@ bool wh_model_has_output(const struct wh_sched *sched, uint32_t chunk)
         return chunk == sched->rank;
     case WH_COLL_REDUCE:
         return sched->rank == sched->root;
+    case WH_COLL_ALL_TO_ALL:
+        return chunk % sched->nranks == sched->rank;
     case WH_COLL_BARRIER:
     case WH_COLL_SEND:
         return false;

@@ -7,7 +7,8 @@
  * until the buffer is done, so a schedule's size depends on the number of ranks and never on bytes.
  *
  * Chunks. A pass is cut into nchunks chunks. For all_gather and reduce_scatter nchunks == nranks
- * and chunk c is (a slice of) rank c's block; for all others the pass is one contiguous range of
+ * and chunk c is (a slice of) rank c's block; for all_to_all nchunks == nranks * nranks and chunk
+ * s * nranks + d is what rank s has for rank d; for all others the pass is one contiguous range of
  * the vector, cut into near-equal chunks (some may be empty). A step handles the range
  * [chunk, chunk + nchunks) modulo sched->nchunks, as one message.
  *
@@ -28,7 +29,8 @@
  * it still be read after the very same chunk was copied from INPUT to OUTPUT, as that moves nothing
  * then. SCRATCH belongs to the lane, keeps a pass's worth of chunks, and starts every pass with no
  * defined content. Ranks that have no output (reduce, not root) or no input (broadcast, not root)
- * must not touch it; all_gather's INPUT and reduce_scatter's OUTPUT have the rank's own chunk only.
+ * must not touch it; all_gather's INPUT and reduce_scatter's OUTPUT have the rank's own chunk
+ * only, and all_to_all's have what is from it and what is for it.
  *
  * Links. A link is one direction of a connection to `peer` on `channel`: a bounded FIFO of
  * messages. Each (peer, channel, direction) is used by one lane only. Sender and receiver name the

@@ -34,3 +34,15 @@ struct wh_fabric wh_fabric_shared_memory(uint32_t ranks_per_core, size_t slot_nb
         .ranks_per_core = ranks_per_core,
     };
 }
+
+struct wh_fabric wh_fabric_network(uint32_t ranks_per_core, size_t slot_nbytes)
+{
+    assert(ranks_per_core > 0);
+    return (struct wh_fabric){
+        .message_ns = 5000,
+        .byte_ns = 0.4,
+        .reduce_byte_ns = 0.1,
+        .slot_nbytes = (double)slot_nbytes,
+        .ranks_per_core = ranks_per_core,
+    };
+}

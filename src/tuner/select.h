@@ -44,4 +44,7 @@ const struct wh_algo *wh_tuner_select(const struct wh_problem *problem, size_t n
  *  measured with perf-tests/micro. */
 struct wh_fabric wh_fabric_shared_memory(uint32_t ranks_per_core, size_t slot_nbytes);
 
+/** The fabric of ranks on several hosts: figures measured over TCP between network namespaces. */
+struct wh_fabric wh_fabric_network(uint32_t ranks_per_core, size_t slot_nbytes);
+
 #endif

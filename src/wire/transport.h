@@ -154,6 +154,8 @@ struct whorl_transport_ops {
     /* A descriptor that polls as readable when progress() has something to do; it stays the
      * wire's. NULL or -1: none. */
     int (*wait_fd)(struct wh_transport_wire *wire);
+    /* Bytes that this rank has handed to the network so far. NULL: not counted. */
+    uint64_t (*sent_nbytes)(struct wh_transport_wire *wire);
 };
 
 #endif

@@ -29,7 +29,11 @@ struct wh_wire {
     struct opened opened[WH_CHOICE_MAX]; /* by index in wh_transports */
     struct wh_transport_wire **by_peer;  /* NULL: out of reach */
     struct wh_links links;
+    struct wh_transport_wire *used[WH_CHOICE_MAX]; /* those that carry something */
+    uint32_t nused;
+    bool needs_progress;
     struct wh_doorbell *bell;
+    struct wh_doorbell own_bell; /* where no transport in use has one */
 };
 
 size_t wh_wire_address_nbytes(void)
@@ -76,10 +80,11 @@ whorl_result_t wh_wire_create(const struct wh_wire_env *env, const struct wh_con
 {
     assert(env->nranks > 0 && env->rank < env->nranks);
 
-    struct wh_wire *wire = calloc(1, sizeof(*wire));
+    struct wh_wire *wire = aligned_alloc(_Alignof(struct wh_wire), sizeof(*wire));
     if (wire == NULL) {
         return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_INIT, "wire: no memory");
     }
+    memset(wire, 0, sizeof(*wire));
 
     whorl_result_t rc = wh_choice_parse(config, &wire->choice);
     if (rc != WHORL_OK) {
@@ -126,6 +131,7 @@ void wh_wire_destroy(struct wh_wire *wire)
     free(wire->by_peer);
     free((void *)wire->env.host_keys);
     free((void *)wire->env.process_keys);
+    explicit_bzero(wire->env.secret, sizeof(wire->env.secret));
     free(wire);
 }
 
@@ -218,22 +224,34 @@ static struct wh_transport_wire *pick(struct wh_wire *wire, uint32_t peer,
     return NULL;
 }
 
-/* The bell of the transports in use, if they are one. */
-static struct wh_doorbell *find_bell(const struct wh_wire *wire)
+/* Notes the transports in use, and their bell: that of the one that has one. None if several have,
+ * or if one tells in no way when it is ready. If all tell by descriptors, the bell is the wire's
+ * own. */
+static void note_used(struct wh_wire *wire)
 {
-    struct wh_transport_wire *used = NULL;
-
+    bool is_mute = false;
     for (uint32_t peer = 0; peer < wire->env.nranks; peer++) {
+        /* A rank sends itself nothing over links, unless it is alone. */
+        bool is_idle = peer == wire->env.rank && wire->env.nranks > 1;
         struct wh_transport_wire *transport = wire->by_peer[peer];
-        if (transport == NULL || transport == used) {
+        bool is_known = transport == NULL || is_idle;
+        for (uint32_t i = 0; i < wire->nused && !is_known; i++) {
+            is_known = wire->used[i] == transport;
+        }
+        if (is_known) {
             continue;
         }
-        if (used != NULL) {
-            return NULL;
-        }
-        used = transport;
+        wire->used[wire->nused++] = transport;
+        struct wh_doorbell *bell =
+            transport->ops->bell != NULL ? transport->ops->bell(transport) : NULL;
+        is_mute |= bell == NULL ? transport->ops->wait_fd == NULL : wire->bell != NULL;
+        wire->bell = bell != NULL ? bell : wire->bell;
+        wire->needs_progress |= transport->ops->progress != NULL;
     }
-    return used == NULL || used->ops->bell == NULL ? NULL : used->ops->bell(used);
+    wire->bell = is_mute              ? NULL
+                 : wire->bell != NULL ? wire->bell
+                 : wire->nused > 0    ? &wire->own_bell
+                                      : NULL;
 }
 
 /* Says which transport carries what, and that it is slow if nobody asked for a slow one. */
@@ -265,7 +283,7 @@ static whorl_result_t pick_all(struct wh_wire *wire, const uint8_t *addresses)
             log_picked(wire, peer, text);
         }
     }
-    wire->bell = find_bell(wire);
+    note_used(wire);
     return WHORL_OK;
 }
 
@@ -320,20 +338,63 @@ struct wh_doorbell *wh_wire_bell(struct wh_wire *wire)
     return wire->bell;
 }
 
+bool wh_wire_bell_is_quiet(const struct wh_wire *wire)
+{
+    return wire->bell == &wire->own_bell;
+}
+
 whorl_result_t wh_wire_region(struct wh_wire *wire, struct wh_region *region_out)
 {
-    struct wh_transport_wire *used = wire->by_peer[0];
+    struct wh_transport_wire *used = wire->by_peer[wire->env.rank];
 
     for (uint32_t peer = 0; peer < wire->env.nranks; peer++) {
-        if (wire->by_peer[peer] == NULL || wire->by_peer[peer] != used ||
-            wire->env.host_keys[peer] != wire->env.host_keys[wire->env.rank]) {
+        bool is_here = wire->env.host_keys[peer] == wire->env.host_keys[wire->env.rank];
+        if (is_here && (wire->by_peer[peer] == NULL || wire->by_peer[peer] != used)) {
             return WHORL_E_UNSUPPORTED;
         }
     }
-    if (used->ops->region == NULL || wire->env.region_nbytes == 0) {
+    if (used == NULL || used->ops->region == NULL || wire->env.region_nbytes == 0) {
         return WHORL_E_UNSUPPORTED;
     }
     return used->ops->region(used, region_out);
+}
+
+whorl_result_t wh_wire_progress(struct wh_wire *wire)
+{
+    whorl_result_t rc = WHORL_OK;
+    for (uint32_t i = 0; wire->needs_progress && rc == WHORL_OK && i < wire->nused; i++) {
+        if (wire->used[i]->ops->progress != NULL) {
+            rc = wire->used[i]->ops->progress(wire->used[i]);
+        }
+    }
+    return rc;
+}
+
+uint32_t wh_wire_wait_fds(struct wh_wire *wire, int *fds_out, uint32_t nfds_max)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < wire->nused; i++) {
+        if (wire->used[i]->ops->wait_fd == NULL) {
+            continue;
+        }
+        int fd = wire->used[i]->ops->wait_fd(wire->used[i]);
+        if (fd < 0 || n == nfds_max) {
+            return UINT32_MAX;
+        }
+        fds_out[n++] = fd;
+    }
+    return n;
+}
+
+uint64_t wh_wire_sent_nbytes(struct wh_wire *wire)
+{
+    uint64_t nbytes = 0;
+    for (uint32_t i = 0; i < wire->nused; i++) {
+        if (wire->used[i]->ops->sent_nbytes != NULL) {
+            nbytes += wire->used[i]->ops->sent_nbytes(wire->used[i]);
+        }
+    }
+    return nbytes;
 }
 
 uint64_t wh_wire_memory_nbytes(struct wh_wire *wire)

@@ -64,10 +64,23 @@ bool wh_wire_is_local(const struct wh_wire *wire, uint32_t peer);
  *  connect; stays the same, and may be rung by any thread until wh_wire_destroy(). */
 struct wh_doorbell *wh_wire_bell(struct wh_wire *wire);
 
-/** Maps what all ranks share, if all of them are on this host and use one transport that has such
- *  memory; WHORL_E_UNSUPPORTED, not reported, if not: all ranks come to the same answer. After
+/** Does nobody but this process ring that bell? What peers do is then told by wh_wire_wait_fds(). */
+bool wh_wire_bell_is_quiet(const struct wh_wire *wire);
+
+/** Maps what the ranks of this host share, if all of them use one transport that has such memory;
+ *  WHORL_E_UNSUPPORTED, not reported, if not: all ranks of the host come to the same answer. After
  *  connect, once; gone with the wire. */
 WH_MUST_CHECK whorl_result_t wh_wire_region(struct wh_wire *wire, struct wh_region *region_out);
+
+/** Goes on with what is under way in transports that need it; for whoever waits for a link and saw
+ *  nothing move. Cheap where no transport needs it. */
+WH_MUST_CHECK whorl_result_t wh_wire_progress(struct wh_wire *wire);
+
+/** As wh_wait.fds, for the transports in use: descriptors to sleep on. */
+uint32_t wh_wire_wait_fds(struct wh_wire *wire, int *fds_out, uint32_t nfds_max);
+
+/** Bytes that this rank has sent over networks so far; what stays on the host does not count. */
+uint64_t wh_wire_sent_nbytes(struct wh_wire *wire);
 
 /** Bytes of memory taken so far, at most. */
 uint64_t wh_wire_memory_nbytes(struct wh_wire *wire);

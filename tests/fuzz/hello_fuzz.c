@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzzes everything that the bootstrap parses from sockets and from users: ids, the handshake as
- * both ends, heads of frames, members, failures. The first byte chooses which.
+ * Fuzzes everything that the bootstrap parses from sockets and from users after the handshake (see
+ * shake_fuzz.c): ids, heads of frames, members, failures, verdicts. The first byte chooses which.
  *
  * Build with clang -fsanitize=fuzzer,address,undefined.
  */
+#include "base/log.h"
 #include "bootstrap/frame.h"
-#include "base/handshake.h"
 #include "bootstrap/ticket.h"
+#include "bootstrap/verdict.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -32,30 +33,6 @@ static void fuzz_ticket(const uint8_t *bytes, size_t nbytes)
         wh_ticket_encode(&ticket, &again);
         check(wh_ticket_decode(&again, &ticket));
     }
-}
-
-/* Without the secret nobody gets to the end, as whichever end and with whatever bytes. */
-static void fuzz_shake(const uint8_t *bytes, size_t nbytes, bool caller)
-{
-    static const uint8_t secret[WH_SECRET_NBYTES] = {1, 2, 3};
-    static const uint8_t nonce[WH_NONCE_NBYTES] = {4, 5, 6};
-    struct wh_shake shake;
-    uint8_t reply[WH_SHAKE_NBYTES_MAX];
-    size_t reply_nbytes;
-    if (caller) {
-        wh_shake_call(&shake, secret, WH_PURPOSE_JOIN, nonce, reply);
-    } else {
-        wh_shake_answer(&shake, secret, WH_PURPOSE_JOIN, nonce);
-    }
-    size_t expects = wh_shake_expects(&shake);
-    while (expects > 0 && nbytes >= expects) {
-        whorl_result_t rc = wh_shake_take(&shake, bytes, reply, &reply_nbytes);
-        check(rc != WHORL_OK && reply_nbytes <= sizeof(reply));
-        bytes += expects;
-        nbytes -= expects;
-        expects = wh_shake_expects(&shake);
-    }
-    wh_shake_fini(&shake);
 }
 
 static void fuzz_frames(const uint8_t *bytes, size_t nbytes)
@@ -87,24 +64,37 @@ static void fuzz_frames(const uint8_t *bytes, size_t nbytes)
     }
 }
 
+/* Of a job with as many ranks as the second byte says. */
+static void fuzz_verdict(const uint8_t *bytes, size_t nbytes)
+{
+    static const uint8_t secret[WH_SECRET_NBYTES] = {1, 2, 3};
+    bool alive[UINT8_MAX + 1];
+    whorl_id_t id;
+    if (nbytes == 0) {
+        return;
+    }
+    uint32_t nranks = bytes[0] + 1u;
+    whorl_result_t rc = wh_verdict_read(secret, 1, bytes + 1, nbytes - 1, nranks, alive, &id);
+    check(rc == WHORL_OK || rc == WHORL_E_ARG);
+    for (uint32_t rank = 0; rc == WHORL_OK && rank < nranks; rank++) {
+        check(alive[rank] == wh_verdict_has(bytes + 1, rank));
+    }
+    struct wh_ticket ticket;
+    check(rc != WHORL_OK || wh_ticket_decode(&id, &ticket));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t nbytes)
 {
     if (nbytes == 0) {
         return 0;
     }
-    switch (bytes[0] % 4) {
-    case 0:
+    wh_log_configure("NONE", "", "");
+    if (bytes[0] % 3 == 0) {
         fuzz_ticket(bytes + 1, nbytes - 1);
-        break;
-    case 1:
-        fuzz_shake(bytes + 1, nbytes - 1, true);
-        break;
-    case 2:
-        fuzz_shake(bytes + 1, nbytes - 1, false);
-        break;
-    default:
+    } else if (bytes[0] % 3 == 1) {
         fuzz_frames(bytes + 1, nbytes - 1);
-        break;
+    } else {
+        fuzz_verdict(bytes + 1, nbytes - 1);
     }
     return 0;
 }

@@ -1,17 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzzes what is parsed from the environment and from files: every knob, the lists of algorithms,
- * and numbers. The first byte chooses which.
+ * Fuzzes what is parsed from the environment and from files: every knob, the lists of algorithms
+ * and of transports, numbers, and whole files of settings. The first byte chooses which.
  */
+#include "base/conffile.h"
 #include "base/config.h"
+#include "base/knobs.h"
 #include "base/log.h"
 #include "tuner/select.h"
+#include "wire/choose.h"
+#include "wire/wire.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t nbytes);
+
+/* Not the real table: that brings the transports themselves with it. */
+static const struct whorl_transport_ops some_transports[] = {{.name = "shm"}, {.name = "tcp"}};
+const struct whorl_transport_ops *const wh_transports[] = {&some_transports[0],
+                                                           &some_transports[1]};
+const size_t wh_ntransports = ARRAY_LEN(wh_transports);
 
 /* Gives the same text for one knob, chosen by the input. */
 struct source {
@@ -26,15 +39,47 @@ static const char *lookup(const char *name, void *ctx)
     return source->skip-- == 0 ? source->text : NULL;
 }
 
-static void fuzz_config(const char *text)
+static void fill_config(wh_config_lookup_fn from, void *ctx)
 {
-    struct source source = {.skip = (uint8_t)text[0] % 40, .text = text};
     struct wh_config config;
-    whorl_result_t rc = wh_config_init(&config, lookup, &source);
+    whorl_result_t rc = wh_config_init(&config, from, ctx);
     if (rc != WHORL_OK && rc != WHORL_E_CONFIG) {
         abort();
     }
+    if (rc == WHORL_OK) {
+        struct wh_choice choice;
+        (void)!wh_choice_parse(&config, &choice);
+    }
     wh_config_fini(&config);
+}
+
+static void fuzz_config(const char *text)
+{
+    struct source source = {.skip = (uint8_t)text[0] % (2 * (uint32_t)wh_nknobs), .text = text};
+    fill_config(lookup, &source);
+}
+
+static void fuzz_file(const uint8_t *bytes, size_t nbytes)
+{
+    int fd = memfd_create("settings", MFD_CLOEXEC);
+    if (fd < 0 || write(fd, bytes, nbytes) != (ssize_t)nbytes) {
+        abort();
+    }
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    struct wh_conffile file;
+    if (wh_conffile_init(&file, path) != WHORL_OK || file.why != 0) {
+        abort();
+    }
+    for (size_t i = 0; i < file.nlines; i++) {
+        if (file.lines[i].name != NULL) {
+            (void)wh_knob_is_name(file.lines[i].name);
+            (void)wh_knob_nearest(file.lines[i].name);
+        }
+    }
+    fill_config(wh_conffile_lookup, &file);
+    wh_conffile_fini(&file);
+    close(fd);
 }
 
 static void fuzz_algos(const char *text)
@@ -68,12 +113,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t nbytes)
     }
     memcpy(text, bytes + 1, nbytes - 1);
     text[nbytes - 1] = '\0';
-    switch (bytes[0] % 3) {
+    switch (bytes[0] % 4) {
     case 0:
         fuzz_config(text);
         break;
     case 1:
         fuzz_algos(text);
+        break;
+    case 2:
+        fuzz_file(bytes + 1, nbytes - 1);
         break;
     default:
         fuzz_numbers(text);

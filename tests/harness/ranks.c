@@ -215,6 +215,9 @@ static _Noreturn void process_main(const struct ranks_job *job, struct rank *ran
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     use_new_stacks();
     set_environment(job->env);
+    if (job->enter != NULL) {
+        job->enter(&ranks[0]);
+    }
     pthread_t threads[RANKS_MAX];
     for (int i = 1; i < nthreads; i++) {
         int err = pthread_create(&threads[i], NULL, rank_main, &ranks[i]);

@@ -39,7 +39,8 @@ struct ranks_job {
     const void *arg;        /* for run */
     const char *const *env; /* NAME=VALUE, NULL at the end; set in every process; may be NULL */
     bool no_comm;           /* run makes its communicator itself */
-    uint64_t may_die;       /* a bit per process whose death by a signal is no failure */
+    void (*enter)(struct rank *rank); /* in every process before its threads; may be NULL */
+    uint64_t may_die;                 /* a bit per process whose death by a signal is no failure */
     whorl_options_t options;
 };
 

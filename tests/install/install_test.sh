@@ -19,7 +19,7 @@ fail() {
 library=$(find "$prefix" -name "libwhorl.so.$soversion")
 [ -n "$library" ] || fail "no libwhorl.so.$soversion was installed"
 libdir=$(dirname "$library")
-for file in result.def dtype.def redop.def version.h whorl.h; do
+for file in result.def dtype.def redop.def version.h whorl.h failure.h; do
     [ -f "$prefix/include/whorl/$file" ] || fail "include/whorl/$file was not installed"
 done
 
@@ -28,10 +28,10 @@ readelf -d "$library" | grep -q "SONAME.*\[libwhorl\.so\.$soversion\]" || fail "
 exported=$(nm -D --defined-only "$library" | awk '{print $NF}')
 strangers=$(grep -v '^whorl_' <<<"$exported" || true)
 [ -z "$strangers" ] || fail "exports names that are not whorl_*: $strangers"
-declared=$(tr '\n' ' ' <"$prefix/include/whorl/whorl.h" | grep -o 'WHORL_API [^;(]*(' |
+declared=$(cat "$prefix"/include/whorl/*.h | tr '\n' ' ' | grep -o 'WHORL_API [^;(]*(' |
     grep -o 'whorl_[a-z0-9_]*($' | tr -d '(' | sort -u)
 [ "$(sort -u <<<"$exported")" = "$declared" ] ||
-    fail "whorl.h and libwhorl.so differ: $(diff <(sort -u <<<"$exported") <(echo "$declared"))"
+    fail "the headers and libwhorl.so differ: $(diff <(sort -u <<<"$exported") <(echo "$declared"))"
 echo "$(wc -l <<<"$declared") functions declared and exported"
 
 echo "== pkg-config"

@@ -96,12 +96,12 @@ Test(create_from_env, reads_what_torchrun_sets)
                                        "MASTER_PORT=%p", "TORCHELASTIC_RUN_ID=none"}});
 }
 
-/* torchrun's own store listens at MASTER_PORT. */
-Test(create_from_env, leaves_the_port_of_torchruns_store_alone)
+/* torch's own store listens at MASTER_PORT, in torchrun's agent or in the process of rank 0. */
+Test(create_from_env, leaves_the_port_of_torchs_store_alone)
 {
-    struct launcher launcher = {"torchrun with a store",
-                                {"RANK=%r", "WORLD_SIZE=%n", "MASTER_ADDR=127.0.0.1",
-                                 "MASTER_PORT=%p", "TORCHELASTIC_USE_AGENT_STORE=True"}};
+    struct launcher launcher = {
+        "torch with a store",
+        {"RANK=%r", "WORLD_SIZE=%n", "MASTER_ADDR=127.0.0.1", "MASTER_PORT=%p"}};
     struct launch launch = {&launcher, ranks_free_port()};
     struct sockaddr_in addr = {.sin_family = AF_INET,
                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
@@ -112,6 +112,13 @@ Test(create_from_env, leaves_the_port_of_torchruns_store_alone)
     ranks_run(&(struct ranks_job){
         .nprocesses = 2, .run = join_from_env, .arg = &launch, .no_comm = true});
     close(store);
+}
+
+Test(create_from_env, meets_at_the_port_that_is_set)
+{
+    expect_join(2, &(struct launcher){"WHORL_PORT",
+                                      {"RANK=%r", "WORLD_SIZE=%n", "MASTER_ADDR=127.0.0.1",
+                                       "MASTER_PORT=1", "WHORL_PORT=%p"}});
 }
 
 Test(create_from_env, reads_what_open_mpi_sets)

@@ -78,13 +78,17 @@ whorl_result_t wh_arena_create(const struct wh_arena_env *env, struct wh_arena *
         .srcs = calloc(n, sizeof(void *)),
         .dsts = calloc(n, sizeof(void *)),
         .cma_pids = calloc(n, sizeof(*a->cma_pids)),
+        .names = calloc(n, sizeof(*a->names)),
     };
     whorl_result_t rc = WHORL_OK;
     if (a->in == NULL || a->out == NULL || a->srcs == NULL || a->dsts == NULL ||
-        a->cma_pids == NULL) {
+        a->cma_pids == NULL || a->names == NULL) {
         rc = wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for an arena of %u ranks", n);
     }
     if (rc == WHORL_OK) {
+        for (uint32_t r = 0; r < n; r++) {
+            a->names[r] = env->names != NULL ? env->names[r] : r;
+        }
         rc = arena_levels_init(a, env->groups);
     }
     if (rc == WHORL_OK) {
@@ -110,6 +114,7 @@ void wh_arena_destroy(struct wh_arena *a)
     free((void *)a->srcs);
     free((void *)a->dsts);
     free(a->cma_pids);
+    free(a->names);
     free(a);
 }
 
@@ -185,6 +190,10 @@ static size_t common_count(const struct wh_arena *a)
 
 void wh_arena_signature(const struct wh_arena *a, struct wh_signature *sig_out)
 {
+    if (a->run.op->as != NULL) {
+        *sig_out = *a->run.op->as;
+        return;
+    }
     *sig_out = (struct wh_signature){
         .seq = a->run.op->seq,
         .count = common_count(a),
@@ -197,7 +206,7 @@ void wh_arena_signature(const struct wh_arena *a, struct wh_signature *sig_out)
 
 uint64_t wh_arena_memory_nbytes(const struct wh_arena *a)
 {
-    uint64_t nbytes = sizeof(*a) + a->n * (sizeof(*a->in) + sizeof(*a->out) + 4 * sizeof(void *) +
+    uint64_t nbytes = sizeof(*a) + a->n * (sizeof(*a->in) + sizeof(*a->out) + 5 * sizeof(void *) +
                                            sizeof(*a->seats) + sizeof(*a->ranks));
     nbytes += sizeof(struct arena_head) + ARENA_NSLOTS * a->slot_stride;
     nbytes += a->has_staged ? a->staging_nbytes : 0;

@@ -43,6 +43,9 @@ struct wh_arena_env {
     /* The group of each rank, region.nlocal of them, copied: numbers from 0 to at most
      * WH_ARENA_NGROUPS_MAX - 1, each as often as the others. The same on all ranks. NULL: one. */
     const uint32_t *groups;
+    /* What people call each rank: its number in the communicator; region.nlocal of them, copied;
+     * NULL: as the arena does. */
+    const uint32_t *names;
 };
 
 /** Bytes of the region that each rank needs, for nranks ranks and chunks of chunk_nbytes. Pages are

@@ -74,7 +74,7 @@ bool arena_cma_try(struct wh_arena *a)
             value != theirs.value) {
             wh_log(WH_LOG_INFO, WH_SUBSYS_SHM,
                    "large blocks are staged: the memory of rank %u (pid %llu) cannot be read: %s",
-                   r, (unsigned long long)theirs.pid, strerror(errno));
+                   a->names[r], (unsigned long long)theirs.pid, strerror(errno));
             return false;
         }
         a->cma_pids[r] = (int32_t)theirs.pid;
@@ -89,6 +89,7 @@ whorl_result_t arena_cma_read(struct wh_arena *a, uint32_t rank, uint64_t addres
         return WHORL_OK;
     }
     return wh_fail(errno == ESRCH || errno == EFAULT ? WHORL_E_PEER : WHORL_E_SYS, WH_SUBSYS_COLL,
-                   "rank %u could not read %zu bytes of the memory of rank %u (pid %d): %s", a->me,
-                   nbytes, rank, (int)a->cma_pids[rank], strerror(errno));
+                   "rank %u could not read %zu bytes of the memory of rank %u (pid %d): %s",
+                   a->names[a->me], nbytes, a->names[rank], (int)a->cma_pids[rank],
+                   strerror(errno));
 }

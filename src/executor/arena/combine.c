@@ -41,7 +41,9 @@ void arena_combine_level(const struct wh_arena *a, const struct wh_combine *job)
 
 uint32_t arena_divisor(const struct wh_arena *a)
 {
-    return a->run.op->redop == WHORL_AVG ? a->n : 1;
+    const struct wh_op *op = a->run.op;
+    uint32_t nparts = op->avg_nparts > 0 ? op->avg_nparts : a->n;
+    return op->redop == WHORL_AVG ? nparts : 1;
 }
 
 /* Two levels, block by block: the results of groups stay in cache. They are of the dtype, so small

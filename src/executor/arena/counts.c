@@ -95,7 +95,7 @@ whorl_result_t arena_counts_damaged(const struct wh_arena *a, uint32_t rank)
         WHORL_E_PEER, WH_SUBSYS_COLL,
         "rank %u: sizes of blocks of rank %u changed while they were read: its memory is "
         "damaged",
-        a->me, rank);
+        a->names[a->me], a->names[rank]);
 }
 
 /* Bytes that this rank expects from another one. */
@@ -129,8 +129,8 @@ static whorl_result_t list_in(struct wh_arena *a)
             return wh_fail(WHORL_E_MISMATCH, WH_SUBSYS_COLL,
                            "%s, operation %llu: rank %u sends %llu bytes to rank %u, which expects "
                            "%zu: do counts agree?",
-                           text, (unsigned long long)sig.seq, r,
-                           (unsigned long long)told(a, r, a->me), a->me, b->nbytes);
+                           text, (unsigned long long)sig.seq, a->names[r],
+                           (unsigned long long)told(a, r, a->me), a->names[a->me], b->nbytes);
         }
     }
     return WHORL_OK;

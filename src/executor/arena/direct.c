@@ -19,7 +19,7 @@ static whorl_result_t bad_record(const struct wh_arena *a, uint32_t rank)
 {
     return wh_fail(WHORL_E_PEER, WH_SUBSYS_COLL,
                    "rank %u: what rank %u says about its buffers is outside of what it shares",
-                   a->me, rank);
+                   a->names[a->me], a->names[rank]);
 }
 
 /* The input (or output) of rank as this process addresses it; NULL: damaged. */

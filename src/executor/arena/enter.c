@@ -68,6 +68,7 @@ void arena_enter(struct wh_arena *a)
     a->hash = mix(a->hash, sig->count);
     a->hash = mix(a->hash, (uint64_t)sig->root << 32 | (uint64_t)sig->coll << 16 |
                                (uint64_t)sig->dtype << 8 | sig->redop);
+    a->hash = sig->algo != 0 ? mix(a->hash, sig->algo) : a->hash;
     call->tag = tag_of(a->seq, a->hash);
     wh_shared_release();
     atomic_store_explicit(&arena_slot(a, a->me, a->seq)->tag, call->tag, memory_order_release);
@@ -123,7 +124,7 @@ static whorl_result_t mismatch(const struct wh_arena *a, uint32_t peer)
     if (!first_difference(mine, theirs, a->seq, &seq)) {
         return wh_fail(WHORL_E_MISMATCH, WH_SUBSYS_COLL,
                        "rank %u and rank %u made different calls more than %d collectives ago",
-                       a->me, peer, ARENA_NCALLS - ARENA_NSLOTS - 1);
+                       a->names[a->me], a->names[peer], ARENA_NCALLS - ARENA_NSLOTS - 1);
     }
     const struct wh_signature *my_sig = &mine[seq % ARENA_NCALLS].signature;
     const struct wh_signature *their_sig = &theirs[seq % ARENA_NCALLS].signature;
@@ -132,8 +133,8 @@ static whorl_result_t mismatch(const struct wh_arena *a, uint32_t peer)
     wh_signature_print(their_sig, their_text, sizeof(their_text));
     return wh_fail(WHORL_E_MISMATCH, WH_SUBSYS_COLL,
                    "rank %u called %s as operation %llu, but rank %u called %s as operation %llu",
-                   a->me, my_text, (unsigned long long)my_sig->seq, peer, their_text,
-                   (unsigned long long)their_sig->seq);
+                   a->names[a->me], my_text, (unsigned long long)my_sig->seq, a->names[peer],
+                   their_text, (unsigned long long)their_sig->seq);
 }
 
 /* One peer: has it entered, and with the same calls so far? */
@@ -151,7 +152,7 @@ static inline whorl_result_t meet_one(const struct wh_arena *a, uint32_t peer)
         return wh_fail(WHORL_E_PEER, WH_SUBSYS_COLL,
                        "rank %u is %d collectives ahead of rank %u in shared memory, which cannot "
                        "be: its memory is damaged",
-                       peer, ahead, a->me);
+                       a->names[peer], ahead, a->names[a->me]);
     }
     return mismatch(a, peer);
 }
@@ -258,7 +259,7 @@ static uint32_t awaited(const struct wh_arena *a)
 void wh_arena_describe(const struct wh_arena *a, char *text, size_t text_nbytes)
 {
     const struct arena_run *run = &a->run;
-    uint32_t whom = awaited(a);
+    uint32_t whom = a->names[awaited(a)];
     switch (run->stage) {
     case ARENA_IDLE:
         snprintf(text, text_nbytes, "nothing is going on");

@@ -131,6 +131,7 @@ struct wh_arena {
     bool is_one_process;
     const struct wh_kernels *kernels;
     uint32_t ngroups, nplaces; /* n is their product; one group: there are none to speak of */
+    uint32_t *names;           /* of each rank, for people */
     struct arena_seat *seats;  /* of each rank */
     uint32_t *ranks;           /* group by group */
 

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 static whorl_result_t plan_alloc_lanes(struct wh_plan *plan)
 {
@@ -38,7 +39,8 @@ static whorl_result_t plan_open_links(struct wh_plan *plan, struct wh_wire *wire
     for (uint32_t i = 0; i < sched->nlinks; i++) {
         const struct wh_sched_link *link = &sched->links[i];
         whorl_result_t rc =
-            wh_wire_link(wire, link->peer, link->channel, link->is_send, &plan->links[i]);
+            wh_wire_link(wire, wh_plan_peer(plan, i), link->channel, link->is_send,
+                         &plan->links[i]);
         if (rc != WHORL_OK) {
             return rc;
         }
@@ -46,8 +48,31 @@ static whorl_result_t plan_open_links(struct wh_plan *plan, struct wh_wire *wire
     return WHORL_OK;
 }
 
-whorl_result_t wh_plan_create(struct wh_sched *sched, struct wh_wire *wire, size_t slot_nbytes,
-                              struct wh_plan **plan_out)
+uint32_t wh_plan_rank(const struct wh_plan *plan, uint32_t rank)
+{
+    return plan->ranks != NULL ? plan->ranks[rank] : rank;
+}
+
+uint32_t wh_plan_peer(const struct wh_plan *plan, uint32_t link)
+{
+    return wh_plan_rank(plan, plan->sched->links[link].peer);
+}
+
+static whorl_result_t plan_copy_ranks(struct wh_plan *plan, const uint32_t *ranks)
+{
+    if (ranks == NULL) {
+        return WHORL_OK;
+    }
+    plan->ranks = malloc(plan->sched->nranks * sizeof(*plan->ranks));
+    if (plan->ranks == NULL) {
+        return WHORL_E_NOMEM;
+    }
+    memcpy(plan->ranks, ranks, plan->sched->nranks * sizeof(*plan->ranks));
+    return WHORL_OK;
+}
+
+whorl_result_t wh_plan_create(struct wh_sched *sched, struct wh_wire *wire, const uint32_t *ranks,
+                              size_t slot_nbytes, struct wh_plan **plan_out)
 {
     assert(sched->nchunks_per_step > 0);
     assert(sched->nchunks > 0);
@@ -74,7 +99,10 @@ whorl_result_t wh_plan_create(struct wh_sched *sched, struct wh_wire *wire, size
         goto undo_plan;
     }
 
-    rc = plan_alloc_lanes(plan);
+    rc = plan_copy_ranks(plan, ranks);
+    if (rc == WHORL_OK) {
+        rc = plan_alloc_lanes(plan);
+    }
     if (rc != WHORL_OK) {
         wh_fail(rc, WH_SUBSYS_ALLOC, "no memory for the scratch of %s %s (%u chunks of %zu bytes)",
                 wh_coll_str(sched->coll), sched->algo, sched->nchunks, plan->chunk_nbytes);
@@ -104,6 +132,7 @@ void wh_plan_destroy(struct wh_plan *plan)
     }
     free(plan->lanes);
     free(plan->links);
+    free(plan->ranks);
     free(plan->bounce);
     wh_sched_destroy(plan->sched);
     free(plan);
@@ -119,5 +148,6 @@ uint64_t wh_plan_memory_nbytes(const struct wh_plan *plan)
     }
     nbytes += plan->sched->nsteps * sizeof(struct wh_step);
     nbytes += plan->sched->nlinks * (sizeof(struct wh_sched_link) + sizeof(struct wh_link *));
+    nbytes += plan->ranks != NULL ? plan->sched->nranks * sizeof(*plan->ranks) : 0;
     return nbytes;
 }

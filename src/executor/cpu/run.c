@@ -10,6 +10,7 @@
 
 #include "base/bits.h"
 #include "base/log.h"
+#include "executor/cpu/geometry.h"
 #include "numeric/dtype.h"
 
 #include <assert.h>
@@ -26,32 +27,6 @@ struct piece {
     size_t nelems;
     bool local_is_input;
 };
-
-static bool is_blockwise(const struct wh_plan *plan)
-{
-    return plan->sched->coll == WH_COLL_ALL_GATHER || plan->sched->coll == WH_COLL_REDUCE_SCATTER;
-}
-
-/* Elements of a chunk when `nelems` are spread over nchunks: whole vectors where there are enough.
- * */
-static size_t spread(size_t nelems, size_t nchunks, size_t elem_nbytes)
-{
-    size_t even = wh_div_up(nelems, nchunks);
-    size_t vector = 64 / elem_nbytes;
-    return even >= 4 * vector ? wh_align_up(even, vector) : even;
-}
-
-static void set_geometry(struct wh_plan *plan)
-{
-    size_t most = plan->chunk_nbytes / plan->elem_nbytes;
-    size_t count = plan->op.count;
-    size_t ways = is_blockwise(plan) ? 1 : plan->sched->nchunks;
-    size_t pass_nelems = most * ways;
-    plan->chunk_nelems = most;
-    plan->npasses = count == 0 ? 1 : wh_div_up(count, pass_nelems);
-    size_t rest = count - (size_t)(plan->npasses - 1) * pass_nelems;
-    plan->last_chunk_nelems = wh_min_size(most, spread(rest, ways, plan->elem_nbytes));
-}
 
 /* Names of algorithms of one collective differ in it. */
 static uint8_t hash_name(const char *name)
@@ -77,15 +52,20 @@ whorl_result_t wh_run_start(struct wh_plan *plan, const struct wh_op *op)
     }
     plan->op = *op;
     plan->elem_nbytes = wh_dtype_nbytes(op->dtype);
+    bool has_root = wh_coll_has_root(plan->sched->coll) && !wh_coll_is_p2p(plan->sched->coll);
     plan->signature = (struct wh_signature){
         .seq = op->seq,
         .count = op->count,
-        .root = plan->sched->root,
+        .root = has_root ? wh_plan_rank(plan, plan->sched->root) : plan->sched->root,
         .coll = (uint8_t)plan->sched->coll,
         .dtype = (uint8_t)op->dtype,
         .redop = op->redop,
         .algo = hash_name(plan->sched->algo),
     };
+    if (op->as != NULL) {
+        plan->signature = *op->as;
+    }
+    plan->divisor = op->avg_nparts > 0 ? op->avg_nparts : plan->sched->nranks;
     /* Both ends of a message between two ranks call it the same thing on the wire. */
     struct wh_signature told = plan->signature;
     if (wh_coll_is_p2p(plan->sched->coll)) {
@@ -93,49 +73,14 @@ whorl_result_t wh_run_start(struct wh_plan *plan, const struct wh_op *op)
         told.root = 0;
     }
     wh_signature_encode(&told, plan->encoded);
-    set_geometry(plan);
+    wh_geometry_set(plan);
     for (uint32_t i = 0; i < plan->sched->nlanes; i++) {
         plan->lanes[i].step = 0;
         plan->lanes[i].pass = 0;
+        plan->lanes[i].is_stored = false;
         plan->nlanes_running += plan->sched->lanes[i].nsteps > 0;
     }
     return WHORL_OK;
-}
-
-/* Elements of chunk `chunk` in `pass`, and where the chunk starts within the pass. */
-static size_t chunk_span(const struct wh_plan *plan, uint64_t pass, uint32_t chunk,
-                         size_t *start_out)
-{
-    bool last = pass + 1 == plan->npasses;
-    size_t nelems = last ? plan->last_chunk_nelems : plan->chunk_nelems;
-    if (is_blockwise(plan)) {
-        *start_out = 0;
-        size_t left = plan->op.count - (size_t)pass * plan->chunk_nelems;
-        return wh_min_size(nelems, left);
-    }
-    size_t pass_start = (size_t)pass * plan->chunk_nelems * plan->sched->nchunks;
-    size_t left = plan->op.count - pass_start;
-    *start_out = wh_min_size((size_t)chunk * nelems, left);
-    return wh_min_size(nelems, left - *start_out);
-}
-
-/* Address of a chunk in one of the three buffers. */
-static uint8_t *chunk_ptr(const struct wh_plan *plan, const struct wh_lane_cursor *lane,
-                          enum wh_buf buf, uint32_t chunk, size_t start)
-{
-    if (buf == WH_SCRATCH) {
-        return lane->scratch + (size_t)chunk * plan->chunk_nbytes;
-    }
-    uint8_t *base = buf == WH_INPUT ? (uint8_t *)(uintptr_t)plan->op.input : plan->op.output;
-    size_t elem = plan->elem_nbytes;
-    if (!is_blockwise(plan)) {
-        return base +
-               ((size_t)lane->pass * plan->chunk_nelems * plan->sched->nchunks + start) * elem;
-    }
-    /* The small buffer (what all_gather reads, what reduce_scatter writes) is this rank's block. */
-    enum wh_buf small = plan->sched->coll == WH_COLL_ALL_GATHER ? WH_INPUT : WH_OUTPUT;
-    size_t block = buf == small ? 0 : chunk;
-    return base + (block * plan->op.count + (size_t)lane->pass * plan->chunk_nelems) * elem;
 }
 
 static void move_bytes(uint8_t *to, const uint8_t *from, size_t nbytes)
@@ -182,7 +127,7 @@ static void do_piece(struct wh_plan *plan, uint32_t flags, const struct piece *p
         .srcs = srcs,
         .nsrcs = 1,
         .nelems = p->nelems,
-        .divisor = divide ? plan->sched->nranks : 1,
+        .divisor = divide ? plan->divisor : 1,
     };
     if (flags & WH_REDUCE) {
         srcs[0] = (flags & WH_RECV) ? p->in : p->store;
@@ -209,8 +154,8 @@ static whorl_result_t mismatch(const struct wh_plan *plan, uint32_t peer, const 
         return wh_fail(
             WHORL_E_MISMATCH, WH_SUBSYS_COLL,
             "rank %u called %s as operation %llu, but rank %u called %s as operation %llu",
-            plan->sched->rank, my_text, (unsigned long long)plan->signature.seq, peer, their_text,
-            (unsigned long long)theirs.seq);
+            wh_plan_rank(plan, plan->sched->rank), my_text, (unsigned long long)plan->signature.seq,
+            peer, their_text, (unsigned long long)theirs.seq);
     }
     struct wh_msg_place place;
     wh_msg_place_decode(head, &place);
@@ -219,20 +164,8 @@ static whorl_result_t mismatch(const struct wh_plan *plan, uint32_t peer, const 
         "rank %u in %s, algorithm %s, lane step %u pass %llu got a message of rank %u that "
         "does not belong there (pass %u, chunks %u+%u, %zu bytes): do the ranks have the "
         "same settings (WHORL_ALGO, WHORL_BUFFSIZE, WHORL_SLOTS) and library?",
-        plan->sched->rank, my_text, plan->sched->algo, lane->step, (unsigned long long)lane->pass,
-        peer, place.pass, place.chunk, place.nchunks, nbytes);
-}
-
-/* Bytes of a step's message. */
-static size_t message_nbytes(const struct wh_plan *plan, uint64_t pass, const struct wh_step *step)
-{
-    size_t nelems = 0, start;
-    uint32_t chunk = step->chunk;
-    for (uint32_t i = 0; i < step->nchunks; i++) {
-        nelems += chunk_span(plan, pass, chunk, &start);
-        chunk = chunk + 1 == plan->sched->nchunks ? 0 : chunk + 1;
-    }
-    return nelems * plan->elem_nbytes;
+        wh_plan_rank(plan, plan->sched->rank), my_text, plan->sched->algo, lane->step,
+        (unsigned long long)lane->pass, peer, place.pass, place.chunk, place.nchunks, nbytes);
 }
 
 static bool belongs(const struct wh_plan *plan, const struct wh_lane_cursor *lane,
@@ -242,28 +175,29 @@ static bool belongs(const struct wh_plan *plan, const struct wh_lane_cursor *lan
     wh_msg_place_decode(slot->head, &place);
     return memcmp(slot->head, plan->encoded, WH_SIGNATURE_NBYTES) == 0 &&
            place.pass == (uint32_t)lane->pass && place.chunk == step->chunk &&
-           place.nchunks == step->nchunks && slot->nbytes == message_nbytes(plan, lane->pass, step);
+           place.nchunks == step->nchunks &&
+           slot->nbytes == wh_geometry_message_nbytes(plan, lane->pass, step);
 }
 
 static size_t do_chunks(struct wh_plan *plan, const struct wh_lane_cursor *lane,
-                        const struct wh_step *step, const uint8_t *in, uint8_t *out)
+                        const struct wh_step *step, uint32_t flags, const uint8_t *in, uint8_t *out)
 {
     size_t at = 0;
     uint32_t chunk = step->chunk;
     for (uint32_t i = 0; i < step->nchunks; i++) {
         size_t start;
-        struct piece p = {.nelems = chunk_span(plan, lane->pass, chunk, &start)};
+        struct piece p = {.nelems = wh_geometry_span(plan, lane->pass, chunk, &start)};
         if (p.nelems > 0) {
-            if ((step->flags & (WH_RECV | WH_REDUCE)) != WH_RECV) {
-                p.local = chunk_ptr(plan, lane, step->local, chunk, start);
+            if ((flags & (WH_RECV | WH_REDUCE)) != WH_RECV) {
+                p.local = wh_geometry_ptr(plan, lane, step->local, chunk, start);
                 p.local_is_input = step->local == WH_INPUT;
             }
-            if (step->flags & WH_STORE) {
-                p.store = chunk_ptr(plan, lane, step->store, chunk, start);
+            if (flags & WH_STORE) {
+                p.store = wh_geometry_ptr(plan, lane, step->store, chunk, start);
             }
             p.in = in != NULL ? in + at : NULL;
             p.out = out != NULL ? out + at : NULL;
-            do_piece(plan, step->flags, &p);
+            do_piece(plan, flags, &p);
             at += p.nelems * plan->elem_nbytes;
         }
         chunk = chunk + 1 == plan->sched->nchunks ? 0 : chunk + 1;
@@ -271,43 +205,137 @@ static size_t do_chunks(struct wh_plan *plan, const struct wh_lane_cursor *lane,
     return at;
 }
 
+/* The step's range of chunks in one of the buffers, if it is one piece of memory; else NULL. */
+static uint8_t *one_piece(const struct wh_plan *plan, const struct wh_lane_cursor *lane,
+                          const struct wh_step *step, enum wh_buf buf)
+{
+    uint8_t *first = NULL;
+    size_t at = 0;
+    uint32_t chunk = step->chunk;
+    for (uint32_t i = 0; i < step->nchunks; i++) {
+        size_t start;
+        size_t nelems = wh_geometry_span(plan, lane->pass, chunk, &start);
+        if (nelems > 0) {
+            uint8_t *here = wh_geometry_ptr(plan, lane, buf, chunk, start);
+            first = first == NULL ? here : first;
+            if (here != first + at) {
+                return NULL;
+            }
+            at += nelems * plan->elem_nbytes;
+        }
+        chunk = chunk + 1 == plan->sched->nchunks ? 0 : chunk + 1;
+    }
+    return first;
+}
+
+/* Does the value of the step differ from what it takes, by a scale or a quotient? */
+static bool changes_value(const struct wh_plan *plan, const struct wh_step *step)
+{
+    bool scales = plan->op.redop == WH_REDOP_PREMUL_SUM && (step->flags & WH_RECV) == 0 &&
+                  step->local == WH_INPUT;
+    return scales || ((step->flags & WH_FINISH) && plan->op.redop == WHORL_AVG);
+}
+
+/* Takes the message that the step receives; where it is to be stored as it is, straight there. */
+static whorl_result_t take(struct wh_plan *plan, const struct wh_lane_cursor *lane,
+                           const struct wh_step *step, struct wh_slot *in)
+{
+    struct wh_link *from = plan->links[step->recv_link];
+    whorl_result_t rc;
+    if (from->ops->recv_into != NULL) {
+        bool as_it_is =
+            (step->flags & (WH_STORE | WH_REDUCE)) == WH_STORE && !changes_value(plan, step);
+        rc = from->ops->recv_into(from, as_it_is ? one_piece(plan, lane, step, step->store) : NULL,
+                                  wh_geometry_message_nbytes(plan, lane->pass, step), in);
+    } else {
+        rc = from->ops->poll(from, in);
+    }
+    if (rc == WHORL_OK && !belongs(plan, lane, step, in)) {
+        return mismatch(plan, wh_plan_peer(plan, step->recv_link), in->head, lane, in->nbytes);
+    }
+    return rc;
+}
+
+/* The memory that holds what the step sends once its chunks are done, if the link can send from
+ * there; else NULL, and it has to go through a slot. */
+static const uint8_t *source_of(const struct wh_plan *plan, const struct wh_lane_cursor *lane,
+                                const struct wh_step *step, const struct wh_slot *in)
+{
+    if (plan->links[step->send_link]->ops->send_from == NULL) {
+        return NULL;
+    }
+    if (step->flags & WH_STORE) {
+        return one_piece(plan, lane, step, step->store);
+    }
+    if ((step->flags & WH_REDUCE) || changes_value(plan, step)) {
+        return NULL;
+    }
+    return (step->flags & WH_RECV) ? in->data : one_piece(plan, lane, step, step->local);
+}
+
+/* Does the chunks of a step that sends, and sends. */
+static whorl_result_t do_send(struct wh_plan *plan, struct wh_lane_cursor *lane,
+                              const struct wh_step *step, const struct wh_slot *in)
+{
+    struct wh_link *to = plan->links[step->send_link];
+    const struct wh_msg_place place = {(uint32_t)lane->pass, step->chunk, step->nchunks};
+    const uint8_t *source = source_of(plan, lane, step, in);
+    if (source == NULL) {
+        struct wh_slot out;
+        whorl_result_t rc = to->ops->acquire(to, &out);
+        if (rc != WHORL_OK) {
+            return rc;
+        }
+        size_t nbytes = do_chunks(plan, lane, step, step->flags, in->data, out.data);
+        wh_msg_head_encode(plan->encoded, &place, out.head);
+        return to->ops->post(to, nbytes);
+    }
+
+    uint32_t flags = step->flags & ~(uint32_t)WH_SEND;
+    if ((flags & WH_STORE) && !lane->is_stored) {
+        do_chunks(plan, lane, step, flags, in->data, NULL);
+        lane->is_stored = true;
+    }
+    _Alignas(8) uint8_t head[WH_SLOT_HEAD_NBYTES];
+    wh_msg_head_encode(plan->encoded, &place, head);
+    whorl_result_t rc =
+        to->ops->send_from(to, head, source, wh_geometry_message_nbytes(plan, lane->pass, step));
+    lane->is_stored &= rc == WHORL_IN_PROGRESS;
+    return rc;
+}
+
 /* Does the lane's next step, or says WHORL_IN_PROGRESS. */
 static whorl_result_t do_step(struct wh_plan *plan, struct wh_lane_cursor *lane,
                               const struct wh_step *step)
 {
-    struct wh_slot in = {0}, out = {0};
-    struct wh_link *from = NULL, *to = NULL;
-    whorl_result_t rc;
+    struct wh_slot in = {0};
+    whorl_result_t rc = WHORL_OK;
     if (step->flags & WH_RECV) {
-        from = plan->links[step->recv_link];
-        rc = from->ops->poll(from, &in);
-        if (rc != WHORL_OK) {
-            return rc;
-        }
-        if (!belongs(plan, lane, step, &in)) {
-            return mismatch(plan, plan->sched->links[step->recv_link].peer, in.head, lane,
-                            in.nbytes);
-        }
+        rc = take(plan, lane, step, &in);
     }
-    if (step->flags & WH_SEND) {
-        to = plan->links[step->send_link];
-        rc = to->ops->acquire(to, &out);
-        if (rc != WHORL_OK) {
-            return rc;
-        }
+    if (rc == WHORL_OK && (step->flags & WH_SEND)) {
+        rc = do_send(plan, lane, step, &in);
+    } else if (rc == WHORL_OK) {
+        do_chunks(plan, lane, step, step->flags, in.data, NULL);
     }
-
-    size_t nbytes = do_chunks(plan, lane, step, in.data, out.data);
-    if (to != NULL) {
-        struct wh_msg_place place = {(uint32_t)lane->pass, step->chunk, step->nchunks};
-        wh_msg_head_encode(plan->encoded, &place, out.head);
-        rc = to->ops->post(to, nbytes);
-        if (rc != WHORL_OK) {
-            return rc;
-        }
-    }
-    if (from != NULL) {
+    if (rc == WHORL_OK && (step->flags & WH_RECV)) {
+        struct wh_link *from = plan->links[step->recv_link];
         from->ops->release(from);
+    }
+    return rc;
+}
+
+/* All lanes are through. Is everything on its way? Only this rank's calls send what is left. */
+static whorl_result_t flush(struct wh_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->sched->nlinks; i++) {
+        struct wh_link *link = plan->links[i];
+        if (plan->sched->links[i].is_send && link->ops->flush != NULL) {
+            whorl_result_t rc = link->ops->flush(link);
+            if (rc != WHORL_OK) {
+                return rc;
+            }
+        }
     }
     return WHORL_OK;
 }
@@ -337,7 +365,7 @@ whorl_result_t wh_run_advance(struct wh_plan *plan, bool *moved_out)
             }
         }
     }
-    return plan->nlanes_running == 0 ? WHORL_OK : WHORL_IN_PROGRESS;
+    return plan->nlanes_running == 0 ? flush(plan) : WHORL_IN_PROGRESS;
 }
 
 void wh_run_describe(const struct wh_plan *plan, char *text, size_t text_nbytes)
@@ -353,10 +381,10 @@ void wh_run_describe(const struct wh_plan *plan, char *text, size_t text_nbytes)
         char from[48] = "", to[48] = "";
         if (step->flags & WH_RECV) {
             snprintf(from, sizeof(from), " receives from rank %u",
-                     sched->links[step->recv_link].peer);
+                     wh_plan_peer(plan, step->recv_link));
         }
         if (step->flags & WH_SEND) {
-            snprintf(to, sizeof(to), " sends to rank %u", sched->links[step->send_link].peer);
+            snprintf(to, sizeof(to), " sends to rank %u", wh_plan_peer(plan, step->send_link));
         }
         used += (size_t)snprintf(
             text + used, text_nbytes - used, "; lane %u step %u of %u, pass %llu of %llu%s%s", i,

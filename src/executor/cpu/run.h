@@ -24,6 +24,7 @@
 struct wh_lane_cursor {
     uint32_t step; /* next, within the lane */
     uint64_t pass;
+    bool is_stored;   /* the step's chunks are done, what it sends is on its way */
     uint8_t *scratch; /* nchunks * chunk_nbytes, NULL if the lane needs none */
 };
 
@@ -31,6 +32,7 @@ struct wh_lane_cursor {
 struct wh_plan {
     struct wh_sched *sched;       /* owned */
     struct wh_link **links;       /* sched->nlinks; they belong to the wire */
+    uint32_t *ranks;              /* sched->nranks: what the wire calls them; NULL: the same */
     struct wh_lane_cursor *lanes; /* sched->nlanes */
     size_t chunk_nbytes;          /* most bytes of a chunk */
     uint8_t *bounce;              /* chunk_nbytes, for premultiplied inputs; NULL until needed */
@@ -45,16 +47,26 @@ struct wh_plan {
     size_t last_chunk_nelems; /* of the last */
     uint64_t npasses;
     uint32_t nlanes_running;
+    uint32_t divisor; /* with AVG */
 };
 
 /**
  * Makes a plan; opens the links it needs.
  *
+ * ranks     sched->nranks of them, copied: rank r of the schedule is rank ranks[r] of the wire, and
+ *           of what people read. NULL: the same.
  * Memory    takes sched, also on failure. Given back with wh_plan_destroy() before the wire closes.
  * Blocking  never.
  */
 WH_MUST_CHECK whorl_result_t wh_plan_create(struct wh_sched *sched, struct wh_wire *wire,
-                                            size_t slot_nbytes, struct wh_plan **plan_out);
+                                            const uint32_t *ranks, size_t slot_nbytes,
+                                            struct wh_plan **plan_out);
+
+/** The wire's number of a rank of the schedule. */
+uint32_t wh_plan_rank(const struct wh_plan *plan, uint32_t rank);
+
+/** The wire's number of the rank at the other end of a link of the schedule. */
+uint32_t wh_plan_peer(const struct wh_plan *plan, uint32_t link);
 
 /** Takes NULL. */
 void wh_plan_destroy(struct wh_plan *plan);

@@ -14,6 +14,15 @@ Test(clock, time_does_not_go_back)
     }
 }
 
+Test(clock, the_coarse_one_is_the_same_a_little_late)
+{
+    uint64_t before = wh_now_ns();
+    uint64_t coarse = wh_now_coarse_ns();
+    uint64_t after = wh_now_ns();
+    cr_expect(coarse <= after);
+    cr_expect(coarse + 20000000u >= before);
+}
+
 Test(clock, a_deadline_is_at_least_its_timeout_away)
 {
     uint64_t before = wh_now_ns();

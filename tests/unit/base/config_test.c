@@ -6,6 +6,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -325,6 +326,35 @@ Test(config_process, the_settings_of_the_process_are_read_once)
     cr_expect(second->nslots == 16);
     cr_expect_str_eq(wh_config_env("WHORL_SLOTS"), "32");
     cr_expect(wh_config_env("WHORL_TESTS_NO_SUCH_VARIABLE") == NULL);
+}
+
+/* Is the address in memory that core dumps leave out? */
+static bool is_hidden(const void *at)
+{
+    FILE *file = fopen("/proc/self/smaps", "re");
+    cr_assert_not_null(file);
+    char line[512];
+    bool is_inside = false, is_left_out = false;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        uintptr_t begin, end;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2) {
+            is_inside = (uintptr_t)at >= begin && (uintptr_t)at < end;
+        } else if (is_inside && strncmp(line, "VmFlags:", 8) == 0) {
+            is_left_out = strstr(line, " dd") != NULL;
+        }
+    }
+    fclose(file);
+    return is_left_out;
+}
+
+Test(config_process, the_secret_is_in_no_core_dump)
+{
+    cr_assert(setenv("WHORL_SECRET", "Sesame", 1) == 0);
+    const struct wh_config *config;
+    cr_assert(wh_config_get(&config) == WHORL_OK);
+    cr_expect_str_eq(config->secret, "Sesame");
+    cr_expect(is_hidden(config->secret));
+    cr_expect(!is_hidden(config->root), "nobody could tell the difference");
 }
 
 Test(config_process, a_bad_setting_is_an_error_each_time)

@@ -3,6 +3,8 @@
 #include "base/handshake.h"
 
 #include <criterion/criterion.h>
+#include <openssl/err.h>
+#include <openssl/hmac.h>
 #include <string.h>
 
 static const uint8_t secret[WH_SECRET_NBYTES] = "fifteen letters";
@@ -11,11 +13,23 @@ static const uint8_t nonce_a[WH_NONCE_NBYTES] = {1, 2, 3};
 static const uint8_t nonce_b[WH_NONCE_NBYTES] = {4, 5, 6};
 static const uint8_t nonce_c[WH_NONCE_NBYTES] = {7, 8, 9};
 
+/* Where things are in hello and challenge. */
+enum {
+    AT_VERSION = 4,
+    AT_PURPOSE = 6,
+    AT_FLAGS = 8,
+    AT_NONCE = 12,
+    AT_DATA = 28,
+    AT_SHARE = 60,
+    AT_MAC = WH_HELLO_NBYTES,
+};
+
 /* Both ends and the messages between them. */
 struct talk {
     struct wh_shake caller, answerer;
     uint8_t hello[WH_HELLO_NBYTES], challenge[WH_SHAKE_NBYTES_MAX], proof[WH_SHAKE_NBYTES_MAX];
     size_t nbytes;
+    uint8_t none[WH_SHAKE_NBYTES_MAX];
 };
 
 static void talk_begin(struct talk *t, const uint8_t *caller_secret, const uint8_t *answerer_secret)
@@ -128,13 +142,13 @@ Test(handshake, another_version_is_told_ours_and_learns_nothing_else)
     struct talk t;
     const uint8_t zeros[WH_MAC_NBYTES] = {0};
     talk_begin(&t, secret, secret);
-    wh_put_le16(t.hello + 4, WH_PROTOCOL_VERSION + 1);
+    wh_put_le16(t.hello + AT_VERSION, WH_PROTOCOL_VERSION + 1);
     cr_assert_eq(wh_shake_take(&t.answerer, t.hello, t.challenge, &t.nbytes), WHORL_E_UNSUPPORTED);
     cr_assert_eq(t.answerer.peer_version, WH_PROTOCOL_VERSION + 1);
     cr_assert_eq(t.nbytes, WH_CHALLENGE_NBYTES);
     cr_assert_arr_eq(t.challenge + WH_CHALLENGE_NBYTES - WH_MAC_NBYTES, zeros, WH_MAC_NBYTES);
 
-    wh_put_le16(t.challenge + 4, WH_PROTOCOL_VERSION + 1);
+    wh_put_le16(t.challenge + AT_VERSION, WH_PROTOCOL_VERSION + 1);
     cr_assert_eq(wh_shake_take(&t.caller, t.challenge, t.proof, &t.nbytes), WHORL_E_UNSUPPORTED);
 }
 
@@ -146,4 +160,418 @@ Test(handshake, after_the_end_nothing_is_taken)
     wh_shake_fini(&t.caller);
     const uint8_t zeros[WH_SECRET_NBYTES] = {0};
     cr_assert_arr_eq(t.caller.secret, zeros, WH_SECRET_NBYTES);
+}
+
+/* ---- connections for data: terms, keys, and who is in the middle ----------------------------- */
+
+/* As connections for data begin; either end may encrypt. */
+static void data_begin(struct talk *t, bool caller_encrypts, bool answerer_encrypts)
+{
+    struct wh_shake_terms caller = {.encrypts = caller_encrypts, .data = "rank 3, channel 1"};
+    struct wh_shake_terms answerer = {.encrypts = answerer_encrypts, .data = "rank 5"};
+    memset(caller.private_key, 0x33, sizeof(caller.private_key));
+    memset(answerer.private_key, 0x55, sizeof(answerer.private_key));
+    wh_shake_call(&t->caller, secret, WH_PURPOSE_DATA, nonce_a, t->hello);
+    wh_shake_answer(&t->answerer, secret, WH_PURPOSE_DATA, nonce_b);
+    cr_assert_eq(wh_shake_set_terms(&t->caller, &caller, t->hello), WHORL_OK);
+    cr_assert_eq(wh_shake_set_terms(&t->answerer, &answerer, NULL), WHORL_OK);
+}
+
+/* What both ends make of three messages of which byte `at`, counted over all three, is changed to
+ * another by `mask`. An end that gets nothing more has not succeeded. */
+static void data_go_on(struct talk *t, size_t at, uint8_t mask, whorl_result_t *caller_rc,
+                       whorl_result_t *answerer_rc)
+{
+    uint8_t *all[] = {t->hello, t->challenge, t->proof};
+    const size_t nbytes[] = {WH_HELLO_NBYTES, WH_CHALLENGE_NBYTES, WH_PROOF_NBYTES};
+    for (size_t i = 0; i < 3; i++) {
+        if (i == 1) {
+            *answerer_rc = wh_shake_take(&t->answerer, t->hello, t->challenge, &t->nbytes);
+        } else if (i == 2) {
+            *caller_rc = wh_shake_take(&t->caller, t->challenge, t->proof, &t->nbytes);
+        }
+        if (i > 0 && t->nbytes == 0) {
+            return;
+        }
+        cr_assert(i == 0 || t->nbytes == nbytes[i]);
+        if (at < nbytes[i]) {
+            all[i][at] ^= mask;
+        }
+        at -= nbytes[i]; /* wraps, and is no place any more, once it was used */
+    }
+    *answerer_rc = wh_shake_take(&t->answerer, t->proof, t->none, &t->nbytes);
+    cr_assert_eq(t->nbytes, 0);
+}
+
+static const size_t nowhere = SIZE_MAX / 2;
+
+Test(handshake, both_ends_get_the_same_two_keys)
+{
+    struct talk t;
+    whorl_result_t caller_rc, answerer_rc;
+    data_begin(&t, true, true);
+    data_go_on(&t, nowhere, 0, &caller_rc, &answerer_rc);
+    cr_assert_eq(caller_rc, WHORL_OK);
+    cr_assert_eq(answerer_rc, WHORL_OK);
+    cr_expect(t.caller.peer_encrypts && t.answerer.peer_encrypts);
+    uint8_t keys[4][WH_SEAL_KEY_NBYTES];
+    wh_shake_keys(&t.caller, keys[0], keys[1]);
+    wh_shake_keys(&t.answerer, keys[2], keys[3]);
+    cr_expect_arr_eq(keys[0], keys[3], WH_SEAL_KEY_NBYTES);
+    cr_expect_arr_eq(keys[1], keys[2], WH_SEAL_KEY_NBYTES);
+    cr_expect_arr_neq(keys[0], keys[1], WH_SEAL_KEY_NBYTES);
+}
+
+/* The keys of data_begin() with encryption, computed apart from the library and from libcrypto's
+ * HKDF: HMAC-SHA256 as RFC 5869 says, with Python's hmac, over what handshake.h describes. */
+static const uint8_t known_keys[2][WH_SEAL_KEY_NBYTES] = {
+    {0x63, 0x5c, 0x45, 0x2a, 0x87, 0x79, 0x06, 0xcd, 0x01, 0xc9, 0xaf,
+     0x5a, 0xd8, 0xa6, 0x75, 0x38, 0xf1, 0xf7, 0xbe, 0x98, 0x75, 0xb0,
+     0x79, 0x28, 0x6f, 0x97, 0x10, 0x6b, 0x08, 0x0e, 0xb0, 0x63},
+    {0xec, 0x8a, 0xd9, 0x96, 0x9b, 0xc6, 0xf3, 0x49, 0x91, 0x81, 0xbb,
+     0x2b, 0x70, 0x01, 0x46, 0x3c, 0xa7, 0x68, 0xa2, 0xb5, 0x6a, 0xb5,
+     0x34, 0xbd, 0x20, 0x70, 0x17, 0x8d, 0xa9, 0x82, 0xbc, 0x31},
+};
+
+Test(handshake, keys_are_what_the_description_says)
+{
+    struct talk t;
+    whorl_result_t caller_rc, answerer_rc;
+    uint8_t send_key[WH_SEAL_KEY_NBYTES], recv_key[WH_SEAL_KEY_NBYTES];
+    data_begin(&t, true, true);
+    data_go_on(&t, nowhere, 0, &caller_rc, &answerer_rc);
+    cr_assert(caller_rc == WHORL_OK && answerer_rc == WHORL_OK);
+    wh_shake_keys(&t.caller, send_key, recv_key);
+    cr_expect_arr_eq(send_key, known_keys[0], WH_SEAL_KEY_NBYTES);
+    cr_expect_arr_eq(recv_key, known_keys[1], WH_SEAL_KEY_NBYTES);
+}
+
+Test(handshake, keys_are_fresh_with_every_share_nonce_and_secret)
+{
+    uint8_t keys[5][WH_SEAL_KEY_NBYTES], recv_key[WH_SEAL_KEY_NBYTES];
+    for (size_t i = 0; i < 5; i++) {
+        struct wh_shake_terms terms = {.encrypts = true};
+        struct talk t;
+        whorl_result_t caller_rc, answerer_rc;
+        const uint8_t *both_secret = i == 1 ? other_secret : secret;
+        const uint8_t *nonce = i == 2 ? nonce_c : nonce_a;
+        terms.private_key[0] = i == 3 ? 8 : 16; /* the lowest three bits do not count */
+        terms.data[0] = i == 4;
+        wh_shake_call(&t.caller, both_secret, WH_PURPOSE_DATA, nonce, t.hello);
+        wh_shake_answer(&t.answerer, both_secret, WH_PURPOSE_DATA, nonce_b);
+        cr_assert_eq(wh_shake_set_terms(&t.caller, &terms, t.hello), WHORL_OK);
+        cr_assert_eq(wh_shake_set_terms(&t.answerer, &terms, NULL), WHORL_OK);
+        data_go_on(&t, nowhere, 0, &caller_rc, &answerer_rc);
+        cr_assert_eq(answerer_rc, WHORL_OK);
+        wh_shake_keys(&t.caller, keys[i], recv_key);
+        for (size_t j = 0; j < i; j++) {
+            cr_expect_arr_neq(keys[i], keys[j], WH_SEAL_KEY_NBYTES, "%zu and %zu", i, j);
+        }
+    }
+}
+
+Test(handshake, each_end_is_told_the_others_data_with_and_without_encryption)
+{
+    for (int encrypts = 0; encrypts <= 1; encrypts++) {
+        struct talk t;
+        whorl_result_t caller_rc, answerer_rc;
+        data_begin(&t, encrypts, encrypts);
+        data_go_on(&t, nowhere, 0, &caller_rc, &answerer_rc);
+        cr_assert(caller_rc == WHORL_OK && answerer_rc == WHORL_OK);
+        cr_expect_str_eq((const char *)wh_shake_peer_data(&t.caller), "rank 5");
+        cr_expect_str_eq((const char *)wh_shake_peer_data(&t.answerer), "rank 3, channel 1");
+        cr_expect_eq(t.caller.peer_encrypts, encrypts);
+        cr_expect_eq(t.answerer.peer_encrypts, encrypts);
+    }
+}
+
+Test(handshake, one_end_that_encrypts_is_told_apart_on_both_ends)
+{
+    for (int caller = 0; caller <= 1; caller++) {
+        struct talk t;
+        whorl_result_t caller_rc, answerer_rc;
+        data_begin(&t, caller, !caller);
+        data_go_on(&t, nowhere, 0, &caller_rc, &answerer_rc);
+        cr_expect_eq(caller_rc, WHORL_E_CONFIG);
+        cr_expect_eq(answerer_rc, WHORL_E_CONFIG);
+        cr_expect_eq(t.caller.peer_encrypts, !caller);
+        cr_expect_eq(t.answerer.peer_encrypts, caller);
+        cr_expect_str_eq((const char *)wh_shake_peer_data(&t.caller), "rank 5");
+        cr_expect_eq(t.caller.state, WH_SHAKE_FAILED);
+        cr_expect_eq(t.answerer.state, WH_SHAKE_FAILED);
+    }
+}
+
+Test(handshake, whatever_bit_is_changed_on_the_way_no_end_that_sees_it_goes_on)
+{
+    const size_t hello_challenge = WH_HELLO_NBYTES + WH_CHALLENGE_NBYTES;
+    for (size_t bit = 0; bit < 8 * (hello_challenge + WH_PROOF_NBYTES); bit++) {
+        struct talk t;
+        whorl_result_t caller_rc = WHORL_IN_PROGRESS, answerer_rc = WHORL_IN_PROGRESS;
+        bool encrypts = bit % 2 == 0; /* both kinds meet every byte */
+        data_begin(&t, encrypts, encrypts);
+        data_go_on(&t, bit / 8, (uint8_t)(1u << bit % 8), &caller_rc, &answerer_rc);
+        cr_assert_neq(answerer_rc, WHORL_OK, "bit %zu", bit);
+        if (bit / 8 < hello_challenge) {
+            cr_assert_neq(caller_rc, WHORL_OK, "bit %zu", bit);
+            cr_assert_neq(caller_rc, WHORL_E_CONFIG, "bit %zu", bit);
+        }
+        cr_assert_neq(answerer_rc, WHORL_E_CONFIG, "bit %zu", bit);
+    }
+}
+
+/* Takes encryption out of a head, or puts it in, as somebody in the middle would. */
+static void change_flag(uint8_t *head)
+{
+    if (head[AT_FLAGS] == 0) {
+        head[AT_FLAGS] = 1;
+        memset(head + AT_SHARE, 9, WH_SHARE_NBYTES);
+    } else {
+        head[AT_FLAGS] = 0;
+        memset(head + AT_SHARE, 0, WH_SHARE_NBYTES);
+    }
+}
+
+Test(handshake, who_changes_a_flag_on_the_way_is_not_believed)
+{
+    /* Which ends encrypt, and whose flag is changed: both may be, so that both ends think that the
+     * other is as they are, or that none is. */
+    for (unsigned how = 0; how < 16; how++) {
+        struct talk t;
+        if (how >> 2 == 0) {
+            continue;
+        }
+        data_begin(&t, how & 1, how & 2);
+        if (how & 4) {
+            change_flag(t.hello);
+        }
+        cr_assert_eq(wh_shake_take(&t.answerer, t.hello, t.challenge, &t.nbytes),
+                     WHORL_IN_PROGRESS);
+        if (how & 8) {
+            change_flag(t.challenge);
+        }
+        cr_expect_eq(wh_shake_take(&t.caller, t.challenge, t.proof, &t.nbytes), WHORL_E_TRUST,
+                     "how %u", how);
+        cr_expect_eq(t.nbytes, 0, "how %u: a proof was shown", how);
+        memset(t.proof, 0, sizeof(t.proof));
+        cr_expect_eq(wh_shake_take(&t.answerer, t.proof, t.none, &t.nbytes), WHORL_E_TRUST,
+                     "how %u", how);
+    }
+}
+
+Test(handshake, shares_that_were_exchanged_for_others_are_not_believed)
+{
+    /* 0: the caller's own; 1: the answerer's own; 2: somebody's. */
+    for (int how = 0; how < 3; how++) {
+        struct talk t;
+        data_begin(&t, true, true);
+        if (how == 2) {
+            memset(t.hello + AT_SHARE, 9, WH_SHARE_NBYTES);
+        }
+        cr_assert_eq(wh_shake_take(&t.answerer, t.hello, t.challenge, &t.nbytes),
+                     WHORL_IN_PROGRESS);
+        if (how == 0) {
+            memcpy(t.challenge + AT_SHARE, t.hello + AT_SHARE, WH_SHARE_NBYTES);
+        } else if (how == 2) {
+            memset(t.challenge + AT_SHARE, 9, WH_SHARE_NBYTES);
+        } else {
+            uint8_t share[WH_SHARE_NBYTES];
+            memcpy(share, t.challenge + AT_SHARE, WH_SHARE_NBYTES);
+            memcpy(t.challenge + AT_SHARE, t.hello + AT_SHARE, WH_SHARE_NBYTES);
+            memcpy(t.hello + AT_SHARE, share, WH_SHARE_NBYTES);
+        }
+        cr_expect_eq(wh_shake_take(&t.caller, t.challenge, t.proof, &t.nbytes), WHORL_E_TRUST);
+        cr_expect_eq(t.nbytes, 0);
+    }
+}
+
+/* Points of order 1, 2, 4 and 8 on the curve and on its twist, as numbers, little endian: 0, 1,
+ * p - 1, p, p + 1 and two of order 8, from RFC 7748's remarks and the curve's own paper. */
+static const struct {
+    uint8_t low, middle, high;
+} few[] = {
+    {0x00, 0x00, 0x00}, {0x01, 0x00, 0x00}, {0xec, 0xff, 0x7f},
+    {0xed, 0xff, 0x7f}, {0xee, 0xff, 0x7f},
+};
+static const uint8_t of_order_8[2][WH_SHARE_NBYTES] = {
+    {0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3,
+     0xfa, 0xf1, 0x9f, 0xc4, 0x6a, 0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32,
+     0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00},
+    {0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1,
+     0x55, 0x9c, 0x83, 0xef, 0x5b, 0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c,
+     0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57},
+};
+
+static void low_share(size_t i, uint8_t share_out[WH_SHARE_NBYTES])
+{
+    if (i >= sizeof(few) / sizeof(few[0])) {
+        memcpy(share_out, of_order_8[i - sizeof(few) / sizeof(few[0])], WH_SHARE_NBYTES);
+        return;
+    }
+    memset(share_out, few[i].middle, WH_SHARE_NBYTES);
+    share_out[0] = few[i].low;
+    share_out[WH_SHARE_NBYTES - 1] = few[i].high;
+}
+
+static void sign(const char *word, const struct talk *t, size_t challenge_nbytes,
+                 uint8_t mac_out[WH_MAC_NBYTES])
+{
+    uint8_t text[16 + WH_HELLO_NBYTES + WH_CHALLENGE_NBYTES] = {0};
+    memcpy(text, word, strlen(word));
+    memcpy(text + 16, t->hello, WH_HELLO_NBYTES);
+    memcpy(text + 16 + WH_HELLO_NBYTES, t->challenge, challenge_nbytes);
+    cr_assert(HMAC(EVP_sha256(), secret, WH_SECRET_NBYTES, text,
+                   16 + WH_HELLO_NBYTES + challenge_nbytes, mac_out, NULL) != NULL);
+}
+
+Test(handshake, a_share_that_makes_every_key_known_is_refused_even_from_one_who_knows_the_secret)
+{
+    for (size_t i = 0; i < sizeof(few) / sizeof(few[0]) + 2; i++) {
+        struct talk t;
+        data_begin(&t, true, true);
+        cr_assert_eq(wh_shake_take(&t.answerer, t.hello, t.challenge, &t.nbytes),
+                     WHORL_IN_PROGRESS);
+        low_share(i, t.challenge + AT_SHARE);
+        sign("whorl answers", &t, AT_MAC, t.challenge + AT_MAC);
+        cr_expect_eq(wh_shake_take(&t.caller, t.challenge, t.proof, &t.nbytes), WHORL_E_TRUST,
+                     "challenge with point %zu", i);
+        cr_expect_eq(t.nbytes, 0);
+
+        data_begin(&t, true, true);
+        low_share(i, t.hello + AT_SHARE);
+        cr_assert_eq(wh_shake_take(&t.answerer, t.hello, t.challenge, &t.nbytes),
+                     WHORL_IN_PROGRESS);
+        sign("whorl calls", &t, WH_CHALLENGE_NBYTES, t.proof);
+        cr_expect_eq(wh_shake_take(&t.answerer, t.proof, t.none, &t.nbytes), WHORL_E_TRUST,
+                     "hello with point %zu", i);
+    }
+    cr_expect_eq(ERR_peek_error(), 0, "the program's queue of errors is not ours to fill");
+}
+
+Test(handshake, a_proof_that_was_made_by_hand_is_believed)
+{
+    /* What the test above would say anyway if sign() were wrong. */
+    struct talk t;
+    data_begin(&t, true, true);
+    cr_assert_eq(wh_shake_take(&t.answerer, t.hello, t.challenge, &t.nbytes), WHORL_IN_PROGRESS);
+    sign("whorl answers", &t, AT_MAC, t.challenge + AT_MAC);
+    cr_expect_eq(wh_shake_take(&t.caller, t.challenge, t.proof, &t.nbytes), WHORL_OK);
+    sign("whorl calls", &t, WH_CHALLENGE_NBYTES, t.proof);
+    cr_expect_eq(wh_shake_take(&t.answerer, t.proof, t.none, &t.nbytes), WHORL_OK);
+}
+
+Test(handshake, no_end_takes_its_own_message_back)
+{
+    struct talk t;
+    uint8_t padded[WH_SHAKE_NBYTES_MAX] = {0};
+    data_begin(&t, true, true);
+    memcpy(padded, t.hello, WH_HELLO_NBYTES);
+    cr_expect_eq(wh_shake_take(&t.caller, padded, t.none, &t.nbytes), WHORL_E_ARG);
+
+    data_begin(&t, true, true);
+    cr_assert_eq(wh_shake_take(&t.answerer, t.hello, t.challenge, &t.nbytes), WHORL_IN_PROGRESS);
+    cr_expect_eq(wh_shake_take(&t.answerer, t.challenge + AT_MAC, t.none, &t.nbytes),
+                 WHORL_E_TRUST);
+
+    /* The answerer's message as a call to another connection of the same end. */
+    struct wh_shake other;
+    wh_shake_answer(&other, secret, WH_PURPOSE_DATA, nonce_c);
+    cr_expect_eq(wh_shake_take(&other, t.challenge, t.none, &t.nbytes), WHORL_E_ARG);
+}
+
+Test(handshake, what_was_recorded_works_with_no_later_connection)
+{
+    struct talk t;
+    whorl_result_t caller_rc, answerer_rc;
+    struct wh_shake_terms terms = {.encrypts = true, .private_key = {1}};
+    data_begin(&t, true, true);
+    data_go_on(&t, nowhere, 0, &caller_rc, &answerer_rc);
+    cr_assert(caller_rc == WHORL_OK && answerer_rc == WHORL_OK);
+
+    /* Hello and proof to the same end later. */
+    struct wh_shake later;
+    uint8_t bytes[WH_SHAKE_NBYTES_MAX];
+    wh_shake_answer(&later, secret, WH_PURPOSE_DATA, nonce_c);
+    cr_assert_eq(wh_shake_set_terms(&later, &terms, NULL), WHORL_OK);
+    cr_assert_eq(wh_shake_take(&later, t.hello, bytes, &t.nbytes), WHORL_IN_PROGRESS);
+    cr_expect_eq(wh_shake_take(&later, t.proof, bytes, &t.nbytes), WHORL_E_TRUST);
+
+    /* The challenge to the same end later, even with the same share. */
+    memset(terms.private_key, 0x33, sizeof(terms.private_key));
+    wh_shake_call(&later, secret, WH_PURPOSE_DATA, nonce_c, bytes);
+    cr_assert_eq(wh_shake_set_terms(&later, &terms, bytes), WHORL_OK);
+    cr_expect_eq(wh_shake_take(&later, t.challenge, bytes, &t.nbytes), WHORL_E_TRUST);
+    cr_expect_eq(t.nbytes, 0);
+}
+
+Test(handshake, a_wrong_secret_gives_no_keys)
+{
+    struct talk t;
+    struct wh_shake_terms terms = {.encrypts = true, .private_key = {1}};
+    data_begin(&t, true, true);
+    wh_shake_answer(&t.answerer, other_secret, WH_PURPOSE_DATA, nonce_b);
+    cr_assert_eq(wh_shake_set_terms(&t.answerer, &terms, NULL), WHORL_OK);
+    cr_assert_eq(wh_shake_take(&t.answerer, t.hello, t.challenge, &t.nbytes), WHORL_IN_PROGRESS);
+    cr_expect_eq(wh_shake_take(&t.caller, t.challenge, t.proof, &t.nbytes), WHORL_E_TRUST);
+    cr_expect_eq(t.nbytes, 0);
+    sign("whorl calls", &t, WH_CHALLENGE_NBYTES, t.proof);
+    cr_expect_eq(wh_shake_take(&t.answerer, t.proof, t.none, &t.nbytes), WHORL_E_TRUST);
+}
+
+Test(handshake, a_head_says_nothing_that_has_no_meaning)
+{
+    struct talk t;
+    data_begin(&t, false, false);
+    t.hello[AT_FLAGS] = 2;
+    cr_expect_eq(wh_shake_take(&t.answerer, t.hello, t.challenge, &t.nbytes), WHORL_E_ARG);
+    data_begin(&t, false, false);
+    t.hello[AT_SHARE + 31] = 1;
+    cr_expect_eq(wh_shake_take(&t.answerer, t.hello, t.challenge, &t.nbytes), WHORL_E_ARG);
+    cr_expect_eq(t.nbytes, 0);
+}
+
+Test(handshake, nothing_is_left_after_the_end)
+{
+    struct talk t;
+    whorl_result_t caller_rc, answerer_rc;
+    data_begin(&t, true, true);
+    data_go_on(&t, nowhere, 0, &caller_rc, &answerer_rc);
+    wh_shake_fini(&t.caller);
+    const struct wh_shake zeros = {0};
+    cr_expect_arr_eq((const uint8_t *)&t.caller, (const uint8_t *)&zeros, sizeof(zeros));
+}
+
+/* ---- secrets of secrets ---------------------------------------------------------------------- */
+
+Test(secret, a_derived_one_depends_on_the_secret_the_word_and_what_it_is_for)
+{
+    static const struct {
+        const uint8_t *secret;
+        const char *word, *what;
+    } rows[] = {
+        {secret, "split", "7"},  {other_secret, "split", "7"}, {secret, "split7", ""},
+        {secret, "shrink", "7"}, {secret, "split", "8"},       {secret, "split", ""},
+    };
+    enum { NROWS = sizeof(rows) / sizeof(rows[0]) };
+    uint8_t derived[NROWS][WH_SECRET_NBYTES], again[WH_SECRET_NBYTES];
+    for (size_t i = 0; i < NROWS; i++) {
+        const char *what = rows[i].what;
+        cr_assert_eq(wh_secret_derive(rows[i].secret, rows[i].word, what, strlen(what), derived[i]),
+                     WHORL_OK);
+        cr_assert_eq(wh_secret_derive(rows[i].secret, rows[i].word, what, strlen(what), again),
+                     WHORL_OK);
+        cr_expect_arr_eq(derived[i], again, WH_SECRET_NBYTES);
+        for (size_t j = 0; j < i; j++) {
+            cr_expect_arr_neq(derived[i], derived[j], WH_SECRET_NBYTES, "rows %zu and %zu", i, j);
+        }
+    }
+}
+
+Test(secret, a_derived_one_is_what_the_description_says)
+{
+    uint8_t text[16 + 3] = "split", mac[WH_MAC_NBYTES], derived[WH_SECRET_NBYTES];
+    memcpy(text + 16, "abc", 3);
+    cr_assert(HMAC(EVP_sha256(), secret, WH_SECRET_NBYTES, text, sizeof(text), mac, NULL) != NULL);
+    cr_assert_eq(wh_secret_derive(secret, "split", "abc", 3, derived), WHORL_OK);
+    cr_expect_arr_eq(derived, mac, WH_SECRET_NBYTES);
 }

@@ -2,30 +2,14 @@
 #include "base/log.h"
 #include "base/sock.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
-
-Test(sock, interface_lists_follow_nccls_syntax)
-{
-    static const struct {
-        const char *list, *name;
-        bool allowed;
-    } rows[] = {
-        {"", "eth0", true},         {"eth", "eth0", true},        {"eth", "eth", true},
-        {"eth0", "eth", false},     {"eth", "veth1", false},      {"ib,eth", "eth1", true},
-        {"ib,eth", "lo", false},    {"=eth0", "eth0", true},      {"=eth0", "eth01", false},
-        {"=eth0,ib1", "ib1", true}, {"=eth0,ib1", "ib10", false}, {"^docker", "docker0", false},
-        {"^docker", "eth0", true},  {"^docker,lo", "lo", false},  {"^=eth0", "eth0", false},
-        {"^=eth0", "eth01", true},  {",", "eth0", false},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        cr_assert_eq(wh_ifname_allows(rows[i].list, rows[i].name), rows[i].allowed, "\"%s\" %s",
-                     rows[i].list, rows[i].name);
-    }
-}
 
 Test(sock, families_are_read)
 {
@@ -38,29 +22,6 @@ Test(sock, families_are_read)
     cr_assert_eq(family, WH_FAMILY_V6);
     cr_assert_not(wh_family_parse("inet", &family));
     cr_assert_eq(family, WH_FAMILY_V6);
-}
-
-Test(sock, own_addresses_end_with_loopback)
-{
-    struct wh_addr addrs[4];
-    uint32_t naddrs;
-    cr_assert_eq(wh_sock_own_addrs("", WH_FAMILY_ANY, addrs, 4, &naddrs), WHORL_OK);
-    cr_assert(wh_addr_is_loopback(&addrs[naddrs - 1]));
-    for (uint32_t i = 0; i + 1 < naddrs; i++) {
-        cr_assert_not(wh_addr_is_loopback(&addrs[i]));
-    }
-}
-
-Test(sock, only_allowed_interfaces_count)
-{
-    struct wh_addr addrs[4];
-    uint32_t naddrs;
-    cr_assert_eq(wh_sock_own_addrs("=lo", WH_FAMILY_V4, addrs, 4, &naddrs), WHORL_OK);
-    cr_assert_eq(naddrs, 1);
-    cr_assert(wh_addr_is_v4(&addrs[0]));
-    cr_assert_eq(wh_sock_own_addrs("nosuch", WH_FAMILY_ANY, addrs, 4, &naddrs), WHORL_E_CONFIG);
-    cr_assert_not_null(strstr(wh_error_get(), "nosuch"));
-    cr_assert_not_null(strstr(wh_error_get(), "lo"));
 }
 
 Test(sock, numeric_addresses_resolve)
@@ -178,4 +139,22 @@ Test(sock, a_port_nobody_listens_on_refuses)
     cr_assert_eq(poll(&pfd, 1, 10000), 1);
     cr_assert_eq(wh_sock_error(fd), ECONNREFUSED);
     close(fd);
+}
+
+Test(sock, a_socket_connected_to_itself_is_recognized)
+{
+    int fds[2], fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t sa_nbytes = sizeof(sa);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)&sa, &sa_nbytes), 0);
+    cr_assert_not(wh_sock_is_own_echo(fd));
+    cr_assert_eq(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    cr_assert(wh_sock_is_own_echo(fd));
+    close(fd);
+    connect_pair(fds);
+    cr_assert_not(wh_sock_is_own_echo(fds[0]));
+    cr_assert_not(wh_sock_is_own_echo(fds[1]));
+    close(fds[0]);
+    close(fds[1]);
 }

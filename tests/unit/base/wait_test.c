@@ -108,8 +108,8 @@ Test(wait, a_deadline_ends_a_sleep_on_a_bell)
 {
     static struct flag flag;
     struct wh_doorbell *bells[] = {&flag.bell};
-    struct wh_wait wait = {sleep_at_once,           poll_flag, &flag, bells, 1, NULL,
-                           wh_deadline_after_ms(25)};
+    struct wh_wait wait = {
+        sleep_at_once, poll_flag, &flag, bells, 1, NULL, wh_deadline_after_ms(25), false, NULL};
     cr_expect(wh_wait(&wait) == WHORL_E_TIMEOUT);
     cr_expect(wh_now_ns() >= wait.deadline_ns);
     cr_expect(atomic_load(&flag.bell.sleepers) == 0);
@@ -205,7 +205,8 @@ Test(wait, a_thread_that_rings_ends_a_sleep)
         struct wh_doorbell *bells[] = {&flag.bell};
         pthread_t thread;
         cr_assert(pthread_create(&thread, NULL, set_and_ring, &flag) == 0);
-        struct wh_wait wait = {sleep_at_once, poll_flag, &flag, bells, 1, NULL, WH_NEVER};
+        struct wh_wait wait = {sleep_at_once, poll_flag, &flag, bells, 1,
+                               NULL,          WH_NEVER,  false, NULL};
         cr_expect(wh_wait(&wait) == WHORL_OK);
         cr_assert(pthread_join(thread, NULL) == 0);
         cr_expect(atomic_load(&flag.bell.sleepers) == 0);
@@ -263,7 +264,7 @@ Test(wait, a_stop_word_set_by_another_thread_ends_a_sleep)
     struct wh_doorbell *bells[] = {&flag.bell};
     pthread_t thread;
     cr_assert(pthread_create(&thread, NULL, set_stop, (void *)&stop) == 0);
-    struct wh_wait wait = {sleep_at_once, poll_flag, &flag, bells, 1, &stop, WH_NEVER};
+    struct wh_wait wait = {sleep_at_once, poll_flag, &flag, bells, 1, &stop, WH_NEVER, false, NULL};
     cr_expect(wh_wait(&wait) == WHORL_E_ABORTED);
     cr_assert(pthread_join(thread, NULL) == 0);
 }
@@ -276,7 +277,7 @@ Test(wait, a_wait_with_several_bells_ends_when_one_rings)
     atomic_store(&flag.bell.sleepers, 1); /* so that set_and_ring() does not wait for one */
     pthread_t thread;
     cr_assert(pthread_create(&thread, NULL, set_and_ring, &flag) == 0);
-    struct wh_wait wait = {sleep_at_once, poll_flag, &flag, bells, 2, NULL, WH_NEVER};
+    struct wh_wait wait = {sleep_at_once, poll_flag, &flag, bells, 2, NULL, WH_NEVER, false, NULL};
     cr_expect(wh_wait(&wait) == WHORL_OK);
     cr_assert(pthread_join(thread, NULL) == 0);
 }
@@ -306,7 +307,8 @@ static bool play(struct table *table, uint32_t me, uint32_t nturns)
     for (uint32_t turn = me; turn < nturns; turn += 2) {
         struct player player = {table, turn};
         struct wh_wait wait = {
-            sleep_at_once, poll_turn, &player, bells, 1, NULL, wh_deadline_after_ms(60000)};
+            sleep_at_once, poll_turn, &player, bells, 1, NULL, wh_deadline_after_ms(60000),
+            false,         NULL};
         if (wh_wait(&wait) != WHORL_OK) {
             return false;
         }

@@ -17,7 +17,9 @@ static void connect_pair(struct wh_conn *caller, struct wh_conn *answerer)
     cr_assert_eq(wh_sock_listen(WH_FAMILY_ANY, 0, &listener, &port), WHORL_OK);
     struct wh_addr addr = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, .port = port};
     struct wh_addr peer;
-    cr_assert_eq(wh_conn_call(caller, &addr, WH_PURPOSE_EDGE, secret), WHORL_OK);
+    int caller_fd = wh_sock_connect(&addr);
+    cr_assert_geq(caller_fd, 0);
+    cr_assert_eq(wh_conn_call(caller, caller_fd, &addr, WH_PURPOSE_EDGE, secret), WHORL_OK);
     struct pollfd pfd = {.fd = listener, .events = POLLIN};
     cr_assert_eq(poll(&pfd, 1, 10000), 1);
     int fd = wh_sock_accept(listener, &peer);
@@ -72,7 +74,7 @@ Test(conn, frames_arrive_whole_and_in_order)
             .type = WH_FRAME_BLOCK,
             .tag = i,
             .payload = payload,
-            .payload_nbytes = i % 2 == 0 ? WH_BLOCK_NBYTES_MAX : i,
+            .payload_nbytes = i % 2 == 0 ? WH_BLOCK_NBYTES_MAX : i + WH_BLOCKS_HEAD_NBYTES,
         };
         cr_assert_eq(wh_conn_post(&a, &frame), WHORL_OK);
     }
@@ -88,7 +90,8 @@ Test(conn, frames_arrive_whole_and_in_order)
         }
         cr_assert_eq(rc, WHORL_OK);
         cr_assert_eq(frame.tag, i);
-        cr_assert_eq(frame.payload_nbytes, i % 2 == 0 ? WH_BLOCK_NBYTES_MAX : i);
+        cr_assert_eq(frame.payload_nbytes,
+                     i % 2 == 0 ? WH_BLOCK_NBYTES_MAX : i + WH_BLOCKS_HEAD_NBYTES);
         memset(payload, (int)i, WH_BLOCK_NBYTES_MAX);
         cr_assert_arr_eq(frame.payload, payload, frame.payload_nbytes);
         i++;

@@ -20,7 +20,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { CREW_MAX = 64, CREW_TIMEOUT_MS = 30000, CREW_TEXT_NBYTES = 2048 };
+enum { CREW_MAX = 320, CREW_TIMEOUT_MS = 30000, CREW_TEXT_NBYTES = 2048 };
 
 struct crew;
 
@@ -36,6 +36,7 @@ struct mate {
     whorl_result_t failure_rc;
     char failure[CREW_TEXT_NBYTES];
     _Atomic uint32_t nfailures;
+    _Atomic uint32_t nstatuses; /* how often on_status() was called */
 };
 
 struct crew {
@@ -54,6 +55,16 @@ static inline void crew_on_failure(void *ctx, whorl_result_t rc, const char *tex
     atomic_fetch_add(&mate->nfailures, 1);
 }
 
+/* A status that tells the rank, and how often it was asked. */
+static inline void crew_on_status(void *ctx, uint8_t status_out[WH_STATUS_NBYTES])
+{
+    struct mate *mate = ctx;
+    uint32_t n = atomic_fetch_add(&mate->nstatuses, 1) + 1;
+    memset(status_out, (int)(0x80 + mate->rank), WH_STATUS_NBYTES);
+    memcpy(status_out, &mate->rank, sizeof(mate->rank));
+    memcpy(status_out + 4, &n, sizeof(n));
+}
+
 static inline void mate_join(struct mate *mate)
 {
     const struct wh_boot_join_args args = {
@@ -62,6 +73,7 @@ static inline void mate_join(struct mate *mate)
         .rank = mate->rank,
         .timeout_ms = mate->timeout_ms,
         .on_failure = crew_on_failure,
+        .on_status = crew_on_status,
         .ctx = mate,
     };
     mate->rc = wh_boot_join(&args, &mate->boot);

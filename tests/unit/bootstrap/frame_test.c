@@ -28,7 +28,8 @@ Test(frame, a_head_survives_the_way)
 
 Test(frame, a_head_that_asks_for_too_much_is_none)
 {
-    struct wh_frame frame = {.type = WH_FRAME_BLOCK, .payload_nbytes = WH_BLOCK_NBYTES_MAX + 1};
+    struct wh_frame frame = {.type = WH_FRAME_BLOCK,
+                             .payload_nbytes = WH_BLOCKS_HEAD_NBYTES + WH_BLOCK_NBYTES_MAX + 1};
     uint8_t bytes[WH_HEAD_NBYTES];
     wh_head_encode(&frame, bytes);
     cr_assert_not(wh_head_decode(bytes, &frame));
@@ -43,8 +44,10 @@ Test(frame, unknown_types_are_no_heads)
     wh_head_encode(&frame, bytes);
     for (uint32_t type = 0; type <= UINT16_MAX; type++) {
         wh_put_le16(bytes + 4, (uint16_t)type);
-        bool empty_allowed =
-            type == WH_FRAME_BYE || type == WH_FRAME_BLOCK || type == WH_FRAME_WELCOME;
+        bool empty_allowed = type == WH_FRAME_BYE || type == WH_FRAME_WELCOME ||
+                             type == WH_FRAME_ASK || type == WH_FRAME_WAIT ||
+                             type == WH_FRAME_HELD || type == WH_FRAME_LED ||
+                             type == WH_FRAME_SEATED;
         cr_assert_eq(wh_head_decode(bytes, &frame), empty_allowed, "type %u", type);
     }
 }

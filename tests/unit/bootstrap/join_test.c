@@ -33,6 +33,50 @@ Test(join, sixty_four_threads_join)
                 (double)(wh_now_ns() - begin_ns) / 1e6);
 }
 
+/* Few enough to be welcomed together, and so many that each is sent to its neighbours at once. */
+Test(join, hundreds_of_threads_join)
+{
+    static const uint32_t sizes[] = {128, 257, 300};
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        crew_sail(sizes[i], meet);
+    }
+}
+
+Test(join, ranks_of_a_large_job_learn_who_is_missing)
+{
+    struct crew *crew = crew_create(3, NULL);
+    for (uint32_t i = 0; i < 3; i++) {
+        crew->mates[i].nranks = 1000;
+        crew->mates[i].rank = 10 + i;
+        crew->mates[i].timeout_ms = 1000;
+    }
+    crew_start(crew);
+    crew_wait(crew);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_eq(crew->mates[i].rc, WHORL_E_TIMEOUT);
+        cr_assert_str_eq(crew->mates[i].error, "3 of 1000 ranks joined; missing: 0-9, 13-999");
+    }
+    crew_destroy(crew);
+}
+
+Test(join, two_of_one_rank_of_a_large_job_are_both_named)
+{
+    struct crew *crew = crew_create(2, NULL);
+    for (uint32_t i = 0; i < 2; i++) {
+        crew->mates[i].nranks = 1000;
+        crew->mates[i].rank = 7;
+        crew->mates[i].timeout_ms = 1000;
+    }
+    crew_start(crew);
+    crew_wait(crew);
+    for (uint32_t i = 0; i < 2; i++) {
+        cr_assert_eq(crew->mates[i].rc, WHORL_E_MISMATCH, "%s", crew->mates[i].error);
+        cr_assert_not_null(strstr(crew->mates[i].error, "rank 7 joined twice"), "%s",
+                           crew->mates[i].error);
+    }
+    crew_destroy(crew);
+}
+
 /* As meet(), in a forked process. */
 static void meet_or_exit(struct mate *mate)
 {
@@ -151,7 +195,7 @@ Test(join, without_a_root_the_error_says_where_it_was_sought)
     mate_join(&crew->mates[0]);
     cr_assert_eq(crew->mates[0].rc, WHORL_E_TIMEOUT);
     char text[128];
-    snprintf(text, sizeof(text), "no root at %s (%s) after 1 s: is rank 0 running?", address,
+    snprintf(text, sizeof(text), "no root at %s: %s; tried for 1 s: is rank 0 running?", address,
              strerror(ECONNREFUSED));
     cr_assert_str_eq(crew->mates[0].error, text);
     close(fd);

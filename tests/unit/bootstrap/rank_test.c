@@ -37,7 +37,9 @@ static struct scene scene_create(void)
     struct wh_addr peer;
     cr_assert_eq(wh_sock_listen(WH_FAMILY_ANY, 0, &listener, &port), WHORL_OK);
     struct wh_addr addr = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}, .port = port};
-    cr_assert_eq(wh_conn_call(&scene.peer, &addr, WH_PURPOSE_EDGE, secret), WHORL_OK);
+    int caller = wh_sock_connect(&addr);
+    cr_assert_geq(caller, 0);
+    cr_assert_eq(wh_conn_call(&scene.peer, caller, &addr, WH_PURPOSE_EDGE, secret), WHORL_OK);
     struct pollfd pfd = {.fd = listener, .events = POLLIN};
     cr_assert_eq(poll(&pfd, 1, 10000), 1);
     int fd = wh_sock_accept(listener, &peer);
@@ -72,12 +74,18 @@ static void scene_destroy(struct scene *scene)
 
 Test(rank, frames_that_make_no_sense_end_the_job_and_name_the_sender)
 {
-    static const struct wh_frame frames[] = {
-        {.type = WH_FRAME_BLOCK, .rank = 2, .tag = 1},
-        {.type = WH_FRAME_BLOCK, .rank = 1, .tag = 2},
-        {.type = WH_FRAME_BLOCK, .rank = 1, .tag = 1, .round = 1},
-        {.type = WH_FRAME_BLOCK, .rank = 1, .tag = UINT64_MAX},
+    static const uint8_t block[WH_BLOCKS_HEAD_NBYTES];
+    static const uint8_t status[WH_ANSWER_NBYTES];
+    const struct wh_frame frames[] = {
+        {WH_FRAME_BLOCK, 0, 2, 1, sizeof(block), block},
+        {WH_FRAME_BLOCK, 0, 1, 2, sizeof(block), block},
+        {WH_FRAME_BLOCK, 1, 1, 1, sizeof(block), block},
+        {WH_FRAME_BLOCK, 0, 1, UINT64_MAX, sizeof(block), block},
+        {.type = WH_FRAME_BLOCK, .rank = 1, .tag = 1},
         {.type = WH_FRAME_WELCOME},
+        {.type = WH_FRAME_HELD, .tag = 1},
+        {.type = WH_FRAME_ASK, .rank = 2, .tag = 1},
+        {WH_FRAME_STATUS, 0, 1, 1, sizeof(status), status},
     };
     for (size_t i = 0; i < ARRAY_LEN(frames); i++) {
         struct scene scene = scene_create();
@@ -93,7 +101,8 @@ Test(rank, frames_that_make_no_sense_end_the_job_and_name_the_sender)
 Test(rank, a_block_of_the_next_collective_is_kept)
 {
     struct scene scene = scene_create();
-    const struct wh_frame frame = {.type = WH_FRAME_BLOCK, .rank = 1, .tag = 1};
+    static const uint8_t block[WH_BLOCKS_HEAD_NBYTES];
+    const struct wh_frame frame = {WH_FRAME_BLOCK, 0, 1, 1, sizeof(block), block};
     scene_send(&scene, &frame);
     cr_assert_not(scene.boot->failed);
     cr_assert_not_null(scene.boot->inbox);

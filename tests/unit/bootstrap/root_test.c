@@ -51,7 +51,10 @@ Test(root, garbage_is_dropped_and_disturbs_nothing)
     struct crew *crew = crew_create(3, NULL);
     for (int i = 0; i < 5; i++) {
         int fd = stranger_connect(&crew->id);
-        const char text[] = "GET / HTTP/1.1\r\nHost: whoever\r\n\r\n";
+        const char text[] =
+            "GET / HTTP/1.1\r\nHost: whoever\r\nUser-Agent: somebody who has lost the "
+            "way, and is glad to say so at length, because it is that long a way\r\n"
+            "Accept: everything\r\n\r\n";
         cr_assert_eq(wh_sock_send(fd, text, sizeof(text)), (ssize_t)sizeof(text));
         cr_assert_eq(stranger_await_end(fd), 0);
     }
@@ -205,9 +208,10 @@ static void impostor_join(struct wh_conn *conn, const whorl_id_t *id, uint32_t r
 {
     struct wh_ticket ticket;
     cr_assert(wh_ticket_decode(id, &ticket));
-    cr_assert_eq(
-        wh_conn_call(conn, &ticket.addrs[ticket.naddrs - 1], WH_PURPOSE_JOIN, ticket.secret),
-        WHORL_OK);
+    const struct wh_addr *addr = &ticket.addrs[ticket.naddrs - 1];
+    int fd = wh_sock_connect(addr);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(wh_conn_call(conn, fd, addr, WH_PURPOSE_JOIN, ticket.secret), WHORL_OK);
     while (!conn->proved) {
         struct pollfd pfd = {.fd = conn->fd, .events = wh_conn_events(conn)};
         cr_assert_eq(poll(&pfd, 1, CREW_TIMEOUT_MS), 1);

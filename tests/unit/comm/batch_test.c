@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* ---- messages to oneself --------------------------------------------------------------------- */
+/* ---- messages to oneself -------------------------------------------------------------------- */
 
 static whorl_result_t send_int(const int32_t *value, int from, int to, const struct local *l)
 {
@@ -94,7 +94,7 @@ Test(batch, halves_that_differ_are_a_mismatch, .timeout = 60)
     }
 }
 
-/* ---- messages to others ---------------------------------------------------------------------- */
+/* ---- messages to others --------------------------------------------------------------------- */
 
 Test(batch, messages_between_two_ranks_keep_their_order, .timeout = 60)
 {
@@ -163,7 +163,7 @@ Test(batch, halves_of_different_size_break_both_ranks, .timeout = 60)
     local_close(&l);
 }
 
-/* ---- collectives ----------------------------------------------------------------------------- */
+/* ---- collectives ---------------------------------------------------------------------------- */
 
 Test(batch, collectives_of_a_group_run_in_the_order_of_their_calls, .timeout = 60)
 {
@@ -229,7 +229,7 @@ Test(batch, ranks_that_make_different_calls_are_all_told, .timeout = 60)
     local_close(&l);
 }
 
-/* ---- streams --------------------------------------------------------------------------------- */
+/* ---- streams -------------------------------------------------------------------------------- */
 
 Test(batch, two_streams_take_turns_in_the_order_of_the_calls, .timeout = 60)
 {
@@ -322,7 +322,7 @@ Test(batch, an_error_in_a_stream_comes_out_of_synchronize_with_its_text, .timeou
     local_close(&l);
 }
 
-/* ---- deadlines ------------------------------------------------------------------------------- */
+/* ---- deadlines ------------------------------------------------------------------------------ */
 
 Test(batch, a_call_that_nobody_joins_times_out_and_says_what_it_waits_for, .timeout = 60)
 {

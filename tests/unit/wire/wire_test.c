@@ -169,8 +169,25 @@ Test(wire, a_transport_that_only_one_rank_has_is_not_used)
     rig_create(&rig);
     rig_connect(&rig, 2);
     cr_assert_eq(rig.results[0], WHORL_OK, "%s", rig.errors[0]);
-    cr_expect_str_eq(transport_of(&rig, 0, 1), "loop");
-    cr_expect_str_eq(transport_of(&rig, 1, 0), "loop");
+    cr_expect_str_eq(transport_of(&rig, 0, 1), "tcp");
+    cr_expect_str_eq(transport_of(&rig, 1, 0), "tcp");
+    cr_expect_not_null(wh_wire_bell(rig.wires[0]));
+    cr_expect(wh_wire_bell_is_quiet(rig.wires[0]), "peers ring no bell over tcp");
+    rig_destroy(&rig);
+}
+
+Test(wire, ranks_of_different_hosts_talk_through_tcp)
+{
+    struct rig rig;
+
+    rig_init(&rig, 2, "auto");
+    rig.host_keys[1]++;
+    rig.process_keys[1]++;
+    rig_create(&rig);
+    rig_connect(&rig, 2);
+    cr_assert_eq(rig.results[0], WHORL_OK, "%s", rig.errors[0]);
+    cr_expect_str_eq(transport_of(&rig, 0, 1), "tcp");
+    cr_expect_not(wh_wire_is_local(rig.wires[0], 1));
     rig_destroy(&rig);
 }
 
@@ -178,7 +195,7 @@ Test(wire, a_peer_out_of_reach_is_named_with_every_reason)
 {
     struct rig rig;
 
-    rig_init(&rig, 2, "auto");
+    rig_init(&rig, 2, "shm,loop");
     rig.host_keys[1]++;
     rig.process_keys[1]++;
     rig_create(&rig);

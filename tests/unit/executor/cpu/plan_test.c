@@ -55,12 +55,12 @@ Test(plan, a_slot_too_small_for_its_chunks_is_refused_with_advice)
 {
     struct world world = world_open(2, 1, 128, NULL);
     struct wh_plan *plan = NULL;
-    cr_assert_eq(wh_plan_create(wide_sched(16), world.wires[0], 128, &plan), WHORL_OK);
+    cr_assert_eq(wh_plan_create(wide_sched(16), world.wires[0], NULL, 128, &plan), WHORL_OK);
     cr_expect_eq(plan->chunk_nbytes, 8);
     wh_plan_destroy(plan);
 
     plan = NULL;
-    cr_expect_eq(wh_plan_create(wide_sched(17), world.wires[0], 128, &plan), WHORL_E_CONFIG);
+    cr_expect_eq(wh_plan_create(wide_sched(17), world.wires[0], NULL, 128, &plan), WHORL_E_CONFIG);
     cr_expect_null(plan);
     cr_expect_not_null(strstr(wh_error_get(), "128 bytes are too small for 17 chunks of wide"));
     cr_expect_not_null(strstr(wh_error_get(), "WHORL_BUFFSIZE"));

@@ -78,7 +78,7 @@ static inline struct wh_plan *world_plan(const struct world *world, uint32_t ran
 {
     struct wh_plan *plan;
     cr_assert_eq(wh_plan_create(world_sched(world, rank, algo, root), world->wires[rank],
-                                world->slot_nbytes, &plan),
+                                NULL, world->slot_nbytes, &plan),
                  WHORL_OK);
     return plan;
 }

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "executor/cpu/geometry.h"
+
+#include "base/bits.h"
+
+/* Do chunks stand for blocks of ranks? */
+static bool is_blockwise(const struct wh_plan *plan)
+{
+    return plan->sched->coll == WH_COLL_ALL_GATHER ||
+           plan->sched->coll == WH_COLL_REDUCE_SCATTER || plan->sched->coll == WH_COLL_ALL_TO_ALL;
+}
+
+/* The buffer that has one block, this rank's own; of all_to_all none has. */
+static enum wh_buf own_buf(const struct wh_plan *plan)
+{
+    return plan->sched->coll == WH_COLL_ALL_GATHER       ? WH_INPUT
+           : plan->sched->coll == WH_COLL_REDUCE_SCATTER ? WH_OUTPUT
+                                                         : WH_NBUFS;
+}
+
+/* The block of `buf` that a chunk is a slice of. */
+static uint32_t block_of(const struct wh_plan *plan, enum wh_buf buf, uint32_t chunk)
+{
+    if (plan->sched->coll != WH_COLL_ALL_TO_ALL) {
+        return chunk;
+    }
+    return buf == WH_INPUT ? chunk % plan->sched->nranks : chunk / plan->sched->nranks;
+}
+
+/* Sizes of blocks; NULL: all have op.count elements. */
+static const size_t *block_counts(const struct wh_plan *plan)
+{
+    return plan->sched->coll == WH_COLL_ALL_GATHER       ? plan->op.recv_counts
+           : plan->sched->coll == WH_COLL_REDUCE_SCATTER ? plan->op.send_counts
+                                                         : NULL;
+}
+
+static size_t block_count(const struct wh_plan *plan, uint32_t chunk)
+{
+    const size_t *counts = block_counts(plan);
+    return counts != NULL ? counts[chunk] : plan->op.count;
+}
+
+/* Where a block starts in the buffer that has all of them. */
+static size_t block_displ(const struct wh_plan *plan, enum wh_buf buf, uint32_t block)
+{
+    const size_t *displs =
+        plan->sched->coll == WH_COLL_ALL_GATHER || buf == WH_OUTPUT ? plan->op.recv_displs
+                                                                    : plan->op.send_displs;
+    if (displs != NULL) {
+        return displs[block];
+    }
+    const size_t *counts = block_counts(plan);
+    if (counts == NULL) {
+        return block * plan->op.count;
+    }
+    size_t start = 0;
+    for (uint32_t b = 0; b < block; b++) {
+        start += counts[b];
+    }
+    return start;
+}
+
+static size_t largest_block(const struct wh_plan *plan)
+{
+    const size_t *counts = block_counts(plan);
+    size_t most = 0;
+    for (uint32_t b = 0; counts != NULL && b < plan->sched->nranks; b++) {
+        most = counts[b] > most ? counts[b] : most;
+    }
+    return counts != NULL ? most : plan->op.count;
+}
+
+/* Elements of a chunk when `nelems` are spread over nchunks: whole vectors where there are enough.
+ * */
+static size_t spread(size_t nelems, size_t nchunks, size_t elem_nbytes)
+{
+    size_t even = wh_div_up(nelems, nchunks);
+    size_t vector = 64 / elem_nbytes;
+    return even >= 4 * vector ? wh_align_up(even, vector) : even;
+}
+
+void wh_geometry_set(struct wh_plan *plan)
+{
+    size_t most = plan->chunk_nbytes / plan->elem_nbytes;
+    size_t count = is_blockwise(plan) ? largest_block(plan) : plan->op.count;
+    size_t ways = is_blockwise(plan) ? 1 : plan->sched->nchunks;
+    size_t pass_nelems = most * ways;
+    plan->chunk_nelems = most;
+    plan->npasses = count == 0 ? 1 : wh_div_up(count, pass_nelems);
+    size_t rest = count - (size_t)(plan->npasses - 1) * pass_nelems;
+    plan->last_chunk_nelems = wh_min_size(most, spread(rest, ways, plan->elem_nbytes));
+}
+
+size_t wh_geometry_span(const struct wh_plan *plan, uint64_t pass, uint32_t chunk,
+                        size_t *start_out)
+{
+    if (is_blockwise(plan)) {
+        size_t count = block_count(plan, chunk);
+        size_t done = wh_min_size((size_t)pass * plan->chunk_nelems, count);
+        *start_out = 0;
+        return wh_min_size(plan->chunk_nelems, count - done);
+    }
+    bool last = pass + 1 == plan->npasses;
+    size_t nelems = last ? plan->last_chunk_nelems : plan->chunk_nelems;
+    size_t pass_start = (size_t)pass * plan->chunk_nelems * plan->sched->nchunks;
+    size_t left = plan->op.count - pass_start;
+    *start_out = wh_min_size((size_t)chunk * nelems, left);
+    return wh_min_size(nelems, left - *start_out);
+}
+
+uint8_t *wh_geometry_ptr(const struct wh_plan *plan, const struct wh_lane_cursor *lane,
+                         enum wh_buf buf, uint32_t chunk, size_t start)
+{
+    if (buf == WH_SCRATCH) {
+        return lane->scratch + (size_t)chunk * plan->chunk_nbytes;
+    }
+    uint8_t *base = buf == WH_INPUT ? (uint8_t *)(uintptr_t)plan->op.input : plan->op.output;
+    size_t at = (size_t)lane->pass * plan->chunk_nelems;
+    if (!is_blockwise(plan)) {
+        at = at * plan->sched->nchunks + start;
+    } else if (buf != own_buf(plan)) {
+        at += block_displ(plan, buf, block_of(plan, buf, chunk));
+    }
+    return base + at * plan->elem_nbytes;
+}
+
+size_t wh_geometry_message_nbytes(const struct wh_plan *plan, uint64_t pass,
+                                  const struct wh_step *step)
+{
+    size_t nelems = 0, start;
+    uint32_t chunk = step->chunk;
+    for (uint32_t i = 0; i < step->nchunks; i++) {
+        nelems += wh_geometry_span(plan, pass, chunk, &start);
+        chunk = chunk + 1 == plan->sched->nchunks ? 0 : chunk + 1;
+    }
+    return nelems * plan->elem_nbytes;
+}

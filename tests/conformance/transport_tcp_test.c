@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The TCP transport: the suite, as it is, encrypted, over several connections and over IPv6 only;
+ * and what only it can get wrong between ranks that mean well. */
+#include "conformance/tcp_rig.h"
+#include "conformance/wire_suite.h"
+#include "conformance/wire_world.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+WIRE_SUITE_ANY(transport_tcp, tcp, threads)
+WIRE_SUITE_ANY(transport_tcp, tcp, processes)
+WIRE_SUITE_MESSAGES(transport_tcp, tcp, threads)
+WIRE_SUITE_MESSAGES(transport_tcp, tcp, processes)
+
+/* The settings are read when the first wire opens. */
+static void encrypt(void)
+{
+    setenv("WHORL_ENCRYPT", "1", 1);
+}
+
+TestSuite(transport_tcp_encrypted, .init = encrypt);
+WIRE_SUITE_ANY(transport_tcp_encrypted, tcp, threads)
+WIRE_SUITE_MESSAGES(transport_tcp_encrypted, tcp, threads)
+
+static void use_four_sockets(void)
+{
+    setenv("WHORL_SOCKETS", "4", 1);
+}
+
+TestSuite(transport_tcp_four, .init = use_four_sockets);
+WIRE_SUITE_ANY(transport_tcp_four, tcp, threads)
+WIRE_SUITE_MESSAGES(transport_tcp_four, tcp, processes)
+
+static void use_four_encrypted(void)
+{
+    encrypt();
+    use_four_sockets();
+}
+
+TestSuite(transport_tcp_four_encrypted, .init = use_four_encrypted);
+WIRE_SUITE_MESSAGES(transport_tcp_four_encrypted, tcp, threads)
+
+static void use_v6(void)
+{
+    setenv("WHORL_SOCKET_FAMILY", "AF_INET6", 1);
+    setenv("WHORL_SOCKET_IFNAME", "lo", 1);
+    if (access("/proc/net/if_inet6", R_OK) != 0) {
+        cr_skip_test("no IPv6 here");
+    }
+}
+
+TestSuite(transport_tcp_v6, .init = use_v6);
+WIRE_TEST(transport_tcp_v6, tcp, threads, messages_arrive_complete_and_in_order)
+WIRE_TEST(transport_tcp_v6, tcp, processes, eight_ranks_talk_to_all)
+WIRE_TEST(transport_tcp_v6, tcp, threads, what_was_flushed_outlives_its_sender)
+
+Test(tcp, sixteen_ranks_talk_to_all)
+{
+    struct world_spec spec = world_spec_of(&whorl_transport_tcp, wire_threads, wire_run_all_to_all);
+
+    spec.nranks = 16;
+    spec.nchannels = 2;
+    spec.nslots = 2;
+    spec.slot_nbytes = 64;
+    world_run(&spec);
+}
+
+Test(tcp, who_uses_fewest_sockets_decides)
+{
+    struct rig rig;
+
+    rig_open(&rig, &(struct rig_spec){.nconns = 3});
+    rig_close(&rig);
+    for (uint32_t fewer = 0; fewer < 2; fewer++) {
+        struct world_spec spec = world_spec_of(&whorl_transport_tcp, wire_threads, NULL);
+        struct world_pair pair;
+        world_pair_open(&spec, &pair);
+        for (uint32_t i = 0; i < 2; i++) {
+            struct tcp_wire *wire = (struct tcp_wire *)pair.ranks[i].wire;
+            wire->address.nconns = i == fewer ? 2 : 5;
+        }
+        cr_assert_eq(world_pair_connect(&pair, 2), WHORL_OK);
+        struct wh_link *out = world_link(&pair.ranks[0], 1, 0, true);
+        struct wh_link *in = world_link(&pair.ranks[1], 0, 0, false);
+        for (uint64_t i = 0; i < 20; i++) {
+            world_send(&pair.ranks[0], out, i, 4096);
+            world_recv(&pair.ranks[1], in, i, 4096);
+        }
+        for (uint32_t i = 0; i < 2; i++) {
+            cr_expect_eq(((struct tcp_wire *)pair.ranks[i].wire)->nconns, 2);
+        }
+        world_pair_close(&pair);
+    }
+}
+
+/* ---- peers that do nothing ------------------------------------------------------------------ */
+
+static bool is_readable(int fd)
+{
+    struct pollfd polled = {.fd = fd, .events = POLLIN};
+    return poll(&polled, 1, 0) > 0;
+}
+
+/* Goes on with a rank until nothing but a wait is left: can it sleep? */
+struct resting {
+    struct rig *rig;
+    uint32_t rank;
+};
+
+static bool is_at_rest(void *ctx)
+{
+    const struct resting *resting = ctx;
+    struct wh_transport_wire *wire = resting->rig->pair.ranks[resting->rank].wire;
+    int fd = wire->ops->wait_fd(wire);
+    return fd >= 0 && !is_readable(fd);
+}
+
+static bool is_connected(void *ctx)
+{
+    struct rig *rig = ctx;
+    return rig_wire(rig, 0)->nbusy == 0 && rig_wire(rig, 1)->nbusy == 0 &&
+           rig_wire(rig, 1)->npairs == 1 && rig_conn(rig, 1)->state == TCP_UP;
+}
+
+/* Posts until there is no room, stepping sender and receiver meanwhile; how many. */
+static uint64_t fill_up(struct rig *rig)
+{
+    uint64_t n = 0;
+    for (uint32_t nfull = 0; nfull < 200; rig_step(rig)) {
+        whorl_result_t rc = rig_post(rig, n, rig->pair.ranks[0].env.slot_nbytes);
+        cr_assert(rc == WHORL_OK || rc == WHORL_IN_PROGRESS);
+        n += rc == WHORL_OK;
+        nfull = rc == WHORL_OK ? 0 : nfull + 1;
+        cr_assert_lt(n, 1u << 16);
+    }
+    return n;
+}
+
+Test(tcp, who_takes_nothing_holds_the_sender_back_and_lets_everybody_sleep)
+{
+    for (int encrypts = 0; encrypts < 2; encrypts++) {
+        struct rig rig;
+
+        rig_open(&rig, &(struct rig_spec){.encrypts = encrypts, .slot_nbytes = 64 << 10});
+        cr_assert(rig_until(&rig, is_connected, &rig));
+        uint64_t n = fill_up(&rig);
+        for (uint32_t rank = 0; rank < 2; rank++) {
+            struct wh_transport_wire *wire = rig.pair.ranks[rank].wire;
+            cr_expect(rig_until(&rig, is_at_rest, &(struct resting){&rig, rank}), "rank %u", rank);
+            /* The FIFO, records, and little else. */
+            cr_expect_leq(wire->ops->memory_nbytes(wire), 8 * (64 << 10));
+        }
+        for (uint64_t i = 0; i < n; i++) {
+            cr_assert_eq(rig_wait_take(&rig, i, 64 << 10), WHORL_OK);
+        }
+        rig_close(&rig);
+    }
+}
+
+Test(tcp, a_peer_whose_call_nobody_wants_yet_lets_everybody_sleep)
+{
+    struct world_spec spec = world_spec_of(&whorl_transport_tcp, wire_threads, NULL);
+    struct rig rig;
+
+    /* Rank 1 has a link to rank 0, and none from it. */
+    spec.slot_nbytes = 64 << 10;
+    memset(&rig, 0, sizeof(rig));
+    world_pair_open(&spec, &rig.pair);
+    for (uint32_t i = 0; i < 2; i++) {
+        rig.pair.ranks[i].help = NULL;
+    }
+    cr_assert_eq(world_pair_connect(&rig.pair, 2), WHORL_OK);
+    rig.out = world_link(&rig.pair.ranks[0], 1, 0, true);
+    struct wh_link *other = world_link(&rig.pair.ranks[1], 0, 0, true);
+    cr_assert(rig_until(&rig, is_connected, &rig));
+    uint64_t n = fill_up(&rig);
+    for (uint32_t rank = 0; rank < 2; rank++) {
+        cr_expect(rig_until(&rig, is_at_rest, &(struct resting){&rig, rank}), "rank %u", rank);
+    }
+    cr_expect_eq(rig_wire(&rig, 1)->pairs[0]->recv.end, 0);
+    rig.in = world_link(&rig.pair.ranks[1], 0, 0, false);
+    for (uint64_t i = 0; i < n; i++) {
+        cr_assert_eq(rig_wait_take(&rig, i, 64 << 10), WHORL_OK);
+    }
+    other->ops->link_close(other);
+    rig_close(&rig);
+}
+
+/* Who waits for somebody else is not kept awake by a peer that has died with its messages. */
+Test(tcp, a_dead_peer_whose_messages_nobody_takes_lets_others_sleep)
+{
+    struct rig rig;
+    const struct linger at_once = {.l_onoff = 1};
+
+    rig_open(&rig, &(struct rig_spec){.slot_nbytes = 64 << 10});
+    cr_assert(rig_until(&rig, is_connected, &rig));
+    fill_up(&rig);
+    cr_assert_eq(setsockopt(rig_conn(&rig, 0)->fd, SOL_SOCKET, SO_LINGER, &at_once,
+                            sizeof(at_once)),
+                 0);
+    tcp_conn_end(rig_conn(&rig, 0), 0);
+    close(rig_conn(&rig, 0)->fd); /* resets it */
+    rig_conn(&rig, 0)->fd = -1;
+    cr_expect(rig_until(&rig, is_at_rest, &(struct resting){&rig, 1}));
+    for (uint64_t i = 0; i < 4; i++) { /* what is here already is good */
+        cr_expect_eq(rig_wait_take(&rig, i, 64 << 10), WHORL_OK);
+    }
+    rig_close(&rig);
+}
+
+/* ---- errors --------------------------------------------------------------------------------- */
+
+Test(tcp, a_peer_that_left_is_an_error_after_what_it_sent)
+{
+    for (int encrypts = 0; encrypts < 2; encrypts++) {
+        struct rig rig;
+
+        rig_open(&rig, &(struct rig_spec){.encrypts = encrypts});
+        for (uint64_t i = 0; i < 3; i++) {
+            cr_assert_eq(rig_post(&rig, i, 100), WHORL_OK);
+        }
+        cr_assert_eq(rig_wait_take(&rig, 0, 100), WHORL_OK);
+        shutdown(rig_conn(&rig, 0)->fd, SHUT_RDWR);
+        cr_expect_eq(rig_wait_take(&rig, 1, 100), WHORL_OK);
+        cr_expect_eq(rig_wait_take(&rig, 2, 100), WHORL_OK);
+        cr_expect_eq(rig_wait_take(&rig, 3, 100), WHORL_E_PEER);
+        cr_expect_eq(rig_wait_take(&rig, 3, 100), WHORL_E_PEER);
+        cr_expect_eq(rig_wait_refusal(&rig), WHORL_E_PEER);
+        rig_close(&rig);
+    }
+}
+
+Test(tcp, memory_is_the_users_again_after_an_error)
+{
+    for (int encrypts = 0; encrypts < 2; encrypts++) {
+        struct rig rig;
+        const size_t nbytes = 24 << 20;
+        const uint8_t head[WH_SLOT_HEAD_NBYTES] = {0};
+        uint8_t *memory = malloc(nbytes);
+
+        cr_assert_not_null(memory);
+        memset(memory, 1, nbytes);
+        rig_open(&rig, &(struct rig_spec){.encrypts = encrypts, .slot_nbytes = nbytes});
+        cr_assert(rig_until(&rig, is_connected, &rig));
+        whorl_result_t rc = whorl_transport_tcp.send_from(rig.out, head, memory, nbytes);
+        cr_assert(rc == WHORL_IN_PROGRESS || encrypts);
+        shutdown(rig_conn(&rig, 1)->fd, SHUT_RDWR);
+        for (uint32_t i = 0; i < 100000 && rc == WHORL_IN_PROGRESS; i++) {
+            rig_step(&rig);
+            rc = whorl_transport_tcp.send_from(rig.out, head, memory, nbytes);
+        }
+        cr_expect(rc == WHORL_E_PEER || encrypts);
+        free(memory);
+        for (uint32_t i = 0; i < 100; i++) { /* reads it no more: AddressSanitizer would tell */
+            rig_step(&rig);
+        }
+        rig_close(&rig);
+    }
+}
+
+/* ---- counts --------------------------------------------------------------------------------- */
+
+Test(tcp, what_was_sent_is_counted)
+{
+    struct rig rig;
+
+    rig_open(&rig, &(struct rig_spec){.nslots = 4});
+    struct wh_transport_wire *wire = rig.pair.ranks[0].wire;
+    cr_assert(rig_until(&rig, is_connected, &rig));
+    uint64_t before = wire->ops->sent_nbytes(wire);
+    for (uint64_t i = 0; i < 4; i++) {
+        cr_assert_eq(rig_post(&rig, i, 100), WHORL_OK);
+        cr_assert_eq(rig_wait_take(&rig, i, 100), WHORL_OK);
+    }
+    cr_expect_eq(wire->ops->sent_nbytes(wire) - before, 4 * (TCP_HEAD_NBYTES + 100));
+    rig_close(&rig);
+}
