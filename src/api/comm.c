@@ -93,6 +93,8 @@ WHORL_API whorl_result_t whorl_comm_create_from_env(const whorl_options_t *optio
     struct wh_comm_job job = {
         .args = {.nranks = launch.nranks, .rank = launch.rank, .options = opts},
     };
+    wh_launch_await_name(&launch, opts.init_timeout_ms != 0 ? opts.init_timeout_ms
+                                                            : config->init_timeout_ms);
     rc = wh_boot_id_from_address(launch.root, launch.secret, &job.args.id);
     if (rc == WHORL_E_ARG) {
         char why[512];
@@ -105,7 +107,10 @@ WHORL_API whorl_result_t whorl_comm_create_from_env(const whorl_options_t *optio
     if (rc == WHORL_OK && launch.rank == 0) {
         rc = wh_boot_root_start(&job.args.id);
     }
-    return rc == WHORL_OK ? wh_group_add_job(&job, comm_out) : wh_group_note(rc);
+    rc = rc == WHORL_OK ? wh_group_add_job(&job, comm_out) : wh_group_note(rc);
+    explicit_bzero(&launch, sizeof(launch));
+    explicit_bzero(&job.args.id, sizeof(job.args.id));
+    return rc;
 }
 
 WHORL_API whorl_result_t whorl_comm_create_local(int nranks, const whorl_options_t *options,

@@ -460,7 +460,7 @@ whorl_result_t wh_shmem_fetch(const uint8_t token[WH_SHMEM_TOKEN_NBYTES], uint64
 
 /* ---- who may share -------------------------------------------------------------------------- */
 
-uint64_t wh_shmem_host_key(void)
+uint64_t wh_shmem_machine_key(void)
 {
     uint64_t hash = WH_HASH_START;
     char boot_id[64];
@@ -471,12 +471,13 @@ uint64_t wh_shmem_host_key(void)
         nbytes = read(fd, boot_id, sizeof(boot_id));
         close(fd);
     }
-    if (nbytes > 0) {
-        hash = wh_hash(hash, boot_id, (size_t)nbytes);
-    } else {
-        hash = wh_hash(hash, wh_host_name(), strlen(wh_host_name()));
-    }
+    return nbytes > 0 ? wh_hash(hash, boot_id, (size_t)nbytes)
+                      : wh_hash(hash, wh_host_name(), strlen(wh_host_name()));
+}
 
+uint64_t wh_shmem_host_key(void)
+{
+    uint64_t hash = wh_shmem_machine_key();
     struct stat info;
     if (stat("/proc/self/ns/net", &info) == 0) {
         hash = wh_hash(hash, &info.st_dev, sizeof(info.st_dev));

@@ -68,4 +68,8 @@ WH_MUST_CHECK whorl_result_t wh_shmem_fetch(const uint8_t token[WH_SHMEM_TOKEN_N
  *  the network namespace. Equal keys do not prove that they can; only a fetch does. */
 uint64_t wh_shmem_host_key(void);
 
+/** The same for all processes of a machine, whatever their namespaces: a hash of the kernel's boot
+ *  id. */
+uint64_t wh_shmem_machine_key(void);
+
 #endif

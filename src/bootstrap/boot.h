@@ -6,7 +6,8 @@
  * and between ranks, starts with a challenge and response in both directions (HMAC-SHA256 over
  * fresh nonces with the job's secret) before anything else is believed. The root tells each rank
  * whom to connect to: rank r connects to r + 1, r + 2, r + 4, ... (mod n), so that an all-gather
- * and a barrier take log2(n) rounds and a rank keeps about 2 log2(n) connections.
+ * and a barrier take log2(n) rounds and a rank keeps about 2 log2(n) connections. In a large job
+ * the root names only the neighbours, and ranks learn the others from each other.
  *
  * After the join one service thread per process reads all control connections of all communicators.
  * It notices dead peers even while no call is in progress, and passes failures on from rank to

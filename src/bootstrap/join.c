@@ -27,6 +27,7 @@ enum {
     ANSWER_GRACE_MS = 3000, /* how much longer than the root a rank waits */
     MESH_MS_MIN = 10 * 1000,
     WHY_PAUSE_MS = 200,
+    AGAIN_PAUSE_MS = 50,
     STAGGER_FROM = 4096, /* from so many ranks on they do not come all at once, but one every ... */
     STAGGER_NS = 100 * 1000,
     POLL_MS_MAX = 60 * 1000,
@@ -230,8 +231,9 @@ static whorl_result_t take_answer(struct wh_boot *boot, const struct wh_frame *f
                    "the answer of the root at %s makes no sense", root);
 }
 
-whorl_result_t wh_join_root(struct wh_boot *boot, const struct wh_ticket *ticket,
-                            uint64_t deadline_ns)
+/* Asks once. WHORL_IN_PROGRESS: the root had no room to listen, so ask again. */
+static whorl_result_t ask_root(struct wh_boot *boot, const struct wh_ticket *ticket,
+                               uint64_t deadline_ns)
 {
     struct wh_conn conn;
     whorl_result_t rc = find_root(ticket, deadline_ns, &conn);
@@ -261,6 +263,10 @@ whorl_result_t wh_join_root(struct wh_boot *boot, const struct wh_ticket *ticket
         rc = take_answer(boot, &answer, root);
     } else if (rc == WHORL_E_TIMEOUT) {
         rc = wh_fail(rc, WH_SUBSYS_BOOTSTRAP, "the root at %s did not answer in time", root);
+    } else if (rc == WHORL_IN_PROGRESS && boot->nranks > WH_ROOT_HELD_MAX &&
+               wh_now_ns() < deadline_ns) {
+        /* In a crowd the root drops who is slow, and it answers everyone at once: whether it has
+         * ended is seen when it is dialled. */
     } else if (rc == WHORL_IN_PROGRESS) {
         rc = wh_fail(WHORL_E_PEER, WH_SUBSYS_BOOTSTRAP,
                      "the root at %s ended before all ranks had joined: did the process that made "
@@ -270,6 +276,16 @@ whorl_result_t wh_join_root(struct wh_boot *boot, const struct wh_ticket *ticket
         rc = wh_fail(rc, WH_SUBSYS_BOOTSTRAP, "no answer from the root at %s", root);
     }
     wh_conn_close(&conn);
+    return rc;
+}
+
+whorl_result_t wh_join_root(struct wh_boot *boot, const struct wh_ticket *ticket,
+                            uint64_t deadline_ns)
+{
+    whorl_result_t rc;
+    while ((rc = ask_root(boot, ticket, deadline_ns)) == WHORL_IN_PROGRESS) {
+        (void)poll(NULL, 0, AGAIN_PAUSE_MS);
+    }
     return rc;
 }
 

@@ -38,7 +38,7 @@
 #include <unistd.h>
 
 enum {
-    STRANGERS_MAX = 256,
+    STRANGERS_MAX = WH_ROOT_HELD_MAX + 64, /* the ranks of a small job are no crowd */
     STRANGER_MS = 10 * 1000,
     CROWDED_MS = 1000, /* the same while there is no room for another stranger */
     LINGER_MS = 15 * 1000,

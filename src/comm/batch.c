@@ -47,6 +47,7 @@ struct wh_batch {
     size_t ncalls, nparts;
     size_t nleft;
     bool has_spun; /* and comes to wait: it yields at once */
+    uint32_t nidle, nidle_most; /* polls in a row in which nothing moved */
     struct running_call *calls;
     struct part *parts;
 };
@@ -232,6 +233,8 @@ static whorl_result_t poll_batch(void *ctx, bool *moved_out)
             poll_call(b, part, &b->calls[i], moved_out);
         }
     }
+    b->nidle = *moved_out ? 0 : b->nidle + 1;
+    b->nidle_most = b->nidle > b->nidle_most ? b->nidle : b->nidle_most;
     for (size_t i = 0; i < b->nparts && !*moved_out; i++) {
         progress(&b->parts[i]);
     }
@@ -343,6 +346,16 @@ static uint64_t next_deadline(const struct wh_batch *b)
     return first_ns;
 }
 
+/* Where spinning does not pay, because the other rank has this very core, it soon stops, and where a
+ * few polls do, it is back at once. */
+static void learn_patience(struct whorl_comm *comm, bool paid)
+{
+    uint32_t nspins = atomic_load_explicit(&comm->nspins, memory_order_relaxed) / 2;
+    nspins = nspins > NSPINS_LEAST ? nspins : NSPINS_LEAST;
+    atomic_store_explicit(&comm->nspins, paid ? comm->patience.nspins : nspins,
+                          memory_order_relaxed);
+}
+
 static whorl_result_t run_batch(struct wh_batch *b)
 {
     enum { BELLS_MAX = 16 };
@@ -361,8 +374,9 @@ static whorl_result_t run_batch(struct wh_batch *b)
         if (i == 0 || comm->patience.nspins < wait.patience.nspins) {
             wait.patience = comm->patience;
         }
-        if (b->has_spun) {
-            wait.patience.nspins = 0;
+        uint32_t nspins = atomic_load_explicit(&comm->nspins, memory_order_relaxed);
+        if (b->has_spun || nspins < wait.patience.nspins) {
+            wait.patience.nspins = b->has_spun ? 0 : nspins;
         }
         struct wh_doorbell *bell = atomic_load_explicit(&comm->bell, memory_order_relaxed);
         wait.bells_are_quiet &= wh_wire_bell_is_quiet(comm->wire);
@@ -381,6 +395,9 @@ static whorl_result_t run_batch(struct wh_batch *b)
         expire(b);
         look(b);
         wait.deadline_ns = next_deadline(b);
+    }
+    if (b->nparts == 1 && !b->has_spun && b->nidle_most > 0) {
+        learn_patience(b->parts[0].comm, b->nidle_most <= wait.patience.nspins);
     }
     whorl_result_t first = WHORL_OK;
     for (size_t i = 0; i < b->ncalls; i++) {
@@ -458,22 +475,20 @@ static whorl_result_t run_in_arena(struct wh_work *work, struct wh_call *call, u
     wh_work_start_in_arena(work, call);
     *record_out = wh_watch_begin(comm, call, work->algo, 0);
     whorl_result_t rc = wh_arena_advance(comm->arena, &moved);
-    uint32_t nspins = 0;
-    for (; rc == WHORL_IN_PROGRESS && nspins < comm->nspins; nspins++) {
+    uint32_t nspins = 0, most = atomic_load_explicit(&comm->nspins, memory_order_relaxed);
+    for (; rc == WHORL_IN_PROGRESS && nspins < most; nspins++) {
         wh_pause_core();
         rc = wh_arena_advance(comm->arena, &moved);
     }
     wh_arena_wake(comm->arena);
-    /* Where spinning does not pay, because the other rank has this very core, it soon stops, and
-     * where a few polls do, it is back at once. */
     if (rc == WHORL_IN_PROGRESS) {
         bool has_own_core = comm->fabric.ranks_per_core <= 1;
         if (has_own_core && ++comm->nlong_waits % LONG_WAITS_TO_SPREAD == 0) {
             wh_arena_spread(comm->arena);
         }
-        comm->nspins = comm->nspins / 2 > NSPINS_LEAST ? comm->nspins / 2 : NSPINS_LEAST;
-    } else if (nspins > 0) {
-        comm->nspins = comm->patience.nspins;
+    }
+    if (nspins > 0) {
+        learn_patience(comm, rc != WHORL_IN_PROGRESS);
     }
     return rc;
 }
@@ -490,12 +505,12 @@ whorl_result_t wh_batch_run_one(struct wh_call *call)
     if (is_now) {
         whorl_result_t rc = run_in_arena(&work, call, &record);
         if (rc != WHORL_IN_PROGRESS) {
+            wh_watch_end_at_once(comm, call, record, rc);
             if (rc != WHORL_OK) {
                 wh_work_end(&work, comm, rc);
                 rc = wh_comm_fail(comm, rc, wh_error_get());
                 wh_comm_keep_error(comm);
             }
-            wh_watch_end_at_once(comm, call, record, rc);
             comm->next_ticket++;
             atomic_store_explicit(&comm->now_serving, serving + 1, memory_order_release);
             return rc;

@@ -45,7 +45,7 @@ struct wh_comm_member {
     uint64_t process_key;
     uint32_t pid;
     uint32_t ncpus;
-    uint64_t cpus_key;    /* equal: these ranks of a host share their cores */
+    uint64_t cpus_key;    /* equal: these ranks share their cores */
     uint64_t arena_colls; /* a bit per collective that its settings let run in the arena */
     uint64_t arena_key;   /* equal: its settings of the arena are the same */
     struct wh_topology_place place;
@@ -89,6 +89,7 @@ struct whorl_comm {
     pthread_mutex_t text_lock; /* for last_text and nqueued */
     char last_text[WH_FAILURE_NBYTES];
     _Atomic uint64_t now_serving; /* ticket on turn */
+    _Atomic uint32_t nspins;      /* polls that pay at present; at most those of patience */
     uint32_t nqueued;             /* batches in streams that still touch comm; with text_lock */
     _Atomic(struct wh_doorbell *) bell; /* the wire's; set once, wakes this rank's waits */
     pthread_mutex_t dump_lock;          /* for is_dumped; held while the file is written */
@@ -107,7 +108,6 @@ struct whorl_comm {
     struct wh_hier *hier;   /* NULL: one host, or hosts without arenas; else it alone has the arena */
     struct wh_plans plans;
     uint64_t next_seq;    /* of collectives; the first is 1 */
-    uint32_t nspins;      /* polls that pay at present; at most those of patience */
     uint32_t nlong_waits; /* that were not over after so many polls */
 };
 

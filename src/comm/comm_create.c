@@ -22,6 +22,7 @@ enum {
     SLOT_NBYTES_MIN = 512,
     SLOT_NBYTES_MAX = 1 << 28,
     LINKS_NBYTES = 6 << 20, /* most that a rank's links to all others of its host take */
+    NET_SPIN_SHARE = 4,
     CONNECT_MS_MIN = 10000, /* for what comes after the join, however late the last rank joined */
 };
 
@@ -84,25 +85,32 @@ static whorl_result_t exchange_members(struct whorl_comm *comm, uint64_t deadlin
     return rc;
 }
 
-/* Ranks of the host of `member` that share its cores, itself included. */
-static uint32_t count_sharers(const struct whorl_comm *comm, const struct wh_comm_member *member)
+static int compare_keys(const void *a, const void *b)
 {
-    uint32_t n = 0;
-    for (uint32_t r = 0; r < comm->nranks; r++) {
-        n += comm->members[r].host_key == member->host_key &&
-             comm->members[r].cpus_key == member->cpus_key;
-    }
-    return n;
+    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    return left < right ? -1 : left > right;
 }
 
-/* Ranks of the host of `member`, itself included. */
-static uint32_t count_neighbours(const struct whorl_comm *comm, const struct wh_comm_member *member)
+/* The first of n sorted keys that is not less than key. */
+static uint32_t lower_bound(const uint64_t *keys, uint32_t n, uint64_t key)
 {
-    uint32_t n = 0;
-    for (uint32_t r = 0; r < comm->nranks; r++) {
-        n += comm->members[r].host_key == member->host_key;
+    uint32_t begin = 0, end = n;
+    while (begin < end) {
+        uint32_t middle = begin + (end - begin) / 2;
+        if (keys[middle] < key) {
+            begin = middle + 1;
+        } else {
+            end = middle;
+        }
     }
-    return n;
+    return begin;
+}
+
+/* How often key is among n sorted ones. */
+static uint32_t count_equal(const uint64_t *keys, uint32_t n, uint64_t key)
+{
+    uint32_t end = key == UINT64_MAX ? n : lower_bound(keys, n, key + 1);
+    return end - lower_bound(keys, n, key);
 }
 
 /* Messages between all ranks of a host take a link for each pair: with many ranks smaller ones, so
@@ -123,35 +131,77 @@ static size_t chunk_for(uint32_t ranks_per_core, uint64_t wanted_nbytes)
     return ranks_per_core > 1 ? 4 * nbytes : nbytes;
 }
 
-/* What every rank must compute alike comes from what all ranks said. */
-static void set_policy(struct whorl_comm *comm, const struct wh_config *config)
+/* How crowded the job is, wherever it is most: ranks that share a core, and ranks of a host. */
+struct crowd {
+    uint32_t ranks_per_core, nlocal;
+    uint32_t nsharers; /* ranks that share the cores of this one */
+};
+
+static whorl_result_t measure_crowd(const struct whorl_comm *comm, struct crowd *crowd_out)
 {
-    uint32_t crowd = 1, nlocal = 1;
-    comm->arena_colls = UINT64_MAX;
+    const uint32_t n = comm->nranks;
+    uint64_t *hosts = calloc(2 * (size_t)n, sizeof(*hosts)), *cpus = hosts + n;
+    if (hosts == NULL) {
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for %u ranks", n);
+    }
+    for (uint32_t r = 0; r < n; r++) {
+        hosts[r] = comm->members[r].host_key;
+        cpus[r] = comm->members[r].cpus_key;
+    }
+    qsort(hosts, n, sizeof(*hosts), compare_keys);
+    qsort(cpus, n, sizeof(*cpus), compare_keys);
+    struct crowd crowd = {1, 1, count_equal(cpus, n, comm->members[comm->rank].cpus_key)};
+    for (uint32_t r = 0; r < n; r++) {
+        const struct wh_comm_member *member = &comm->members[r];
+        uint32_t nsharers = count_equal(cpus, n, member->cpus_key);
+        uint32_t here = (uint32_t)wh_div_up(nsharers, member->ncpus > 0 ? member->ncpus : 1);
+        uint32_t nlocal = count_equal(hosts, n, member->host_key);
+        crowd.ranks_per_core = here > crowd.ranks_per_core ? here : crowd.ranks_per_core;
+        crowd.nlocal = nlocal > crowd.nlocal ? nlocal : crowd.nlocal;
+    }
+    free(hosts);
+    *crowd_out = crowd;
+    return WHORL_OK;
+}
+
+/* The collectives that the settings of all ranks let run in arenas. */
+static uint64_t common_arena_colls(const struct whorl_comm *comm)
+{
+    uint64_t colls = UINT64_MAX;
     for (uint32_t r = 0; r < comm->nranks; r++) {
         const struct wh_comm_member *member = &comm->members[r];
-        uint32_t ncpus = member->ncpus > 0 ? member->ncpus : 1;
-        uint32_t here = (uint32_t)wh_div_up(count_sharers(comm, member), ncpus);
-        crowd = here > crowd ? here : crowd;
-        uint32_t neighbours = count_neighbours(comm, member);
-        nlocal = neighbours > nlocal ? neighbours : nlocal;
-        comm->arena_colls &= member->arena_colls;
-        if (member->arena_key != comm->members[0].arena_key && comm->arena_colls != 0) {
+        colls &= member->arena_colls;
+        if (member->arena_key != comm->members[0].arena_key && colls != 0) {
             wh_log(WH_LOG_WARN, WH_SUBSYS_INIT,
                    "ranks 0 and %u have different WHORL_CHUNK or WHORL_CMA: collectives go over "
                    "links, which is slower",
                    r);
-            comm->arena_colls = 0;
+            colls = 0;
         }
     }
-    comm->slot_nbytes = slot_for(nlocal, comm->slot_nbytes, config->nslots);
-    comm->local_fabric = wh_fabric_shared_memory(crowd, comm->slot_nbytes);
-    comm->fabric =
-        nlocal == comm->nranks ? comm->local_fabric : wh_fabric_network(crowd, comm->slot_nbytes);
-    comm->chunk_nbytes = chunk_for(crowd, config->chunk_nbytes);
-    comm->patience = wh_patience_for(count_sharers(comm, &comm->members[comm->rank]), config->spin,
-                                     config->nyields);
+    return colls;
+}
+
+/* What every rank must compute alike comes from what all ranks said. */
+static whorl_result_t set_policy(struct whorl_comm *comm, const struct wh_config *config)
+{
+    struct crowd crowd = {0};
+    whorl_result_t rc = measure_crowd(comm, &crowd);
+    if (rc != WHORL_OK) {
+        return rc;
+    }
+    bool is_one_host = crowd.nlocal == comm->nranks;
+    comm->arena_colls = common_arena_colls(comm);
+    comm->slot_nbytes = slot_for(crowd.nlocal, comm->slot_nbytes, config->nslots);
+    comm->local_fabric = wh_fabric_shared_memory(crowd.ranks_per_core, comm->slot_nbytes);
+    comm->fabric = is_one_host ? comm->local_fabric
+                               : wh_fabric_network(crowd.ranks_per_core, comm->slot_nbytes);
+    comm->chunk_nbytes = chunk_for(crowd.ranks_per_core, config->chunk_nbytes);
+    /* To ask a socket takes a system call, the time of a dozen looks at shared memory. */
+    uint64_t nspins = is_one_host ? config->spin : config->spin / NET_SPIN_SHARE;
+    comm->patience = wh_patience_for(crowd.nsharers, nspins, config->nyields);
     comm->nspins = comm->patience.nspins;
+    return WHORL_OK;
 }
 
 static whorl_result_t open_wire(struct whorl_comm *comm, const whorl_id_t *id,
@@ -279,7 +329,9 @@ static whorl_result_t bring_up(struct whorl_comm *comm, const struct wh_comm_arg
     deadline_ns = deadline_ns > least_ns ? deadline_ns : least_ns;
     rc = exchange_members(comm, deadline_ns);
     if (rc == WHORL_OK) {
-        set_policy(comm, config);
+        rc = set_policy(comm, config);
+    }
+    if (rc == WHORL_OK) {
         rc = open_wire(comm, &args->id, config);
     }
     if (rc == WHORL_OK) {

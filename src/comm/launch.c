@@ -299,7 +299,7 @@ static whorl_result_t read_root(wh_launch_lookup_fn lookup, const struct launche
                        "whorl_comm_create_from_mpi()",
                        l->name);
     }
-    uint32_t port;
+    uint32_t port = 0;
     whorl_result_t rc = root_port(lookup, l, config, &port);
     if (rc == WHORL_OK) {
         bool is_ipv6 = strchr(host, ':') != NULL && host[0] != '[';

@@ -2,6 +2,7 @@
 #include "comm/members.h"
 
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/shmem.h"
@@ -38,8 +39,10 @@ whorl_result_t wh_comm_member_self(struct wh_comm_member *member_out)
         .host_key = wh_shmem_host_key(),
         .pid = (uint32_t)getpid(),
         .ncpus = wh_usable_cpus(),
-        .cpus_key = wh_usable_cpus_key(),
     };
+    /* Containers of a machine that are hosts of their own still share its cores. */
+    const uint64_t cores[] = {wh_shmem_machine_key(), wh_usable_cpus_key()};
+    member_out->cpus_key = wh_hash(WH_HASH_START, cores, sizeof(cores));
     snprintf(member_out->host, sizeof(member_out->host), "%s", wh_host_name());
     return process_key(&member_out->process_key);
 }

@@ -269,7 +269,8 @@ Test(tcp_middle, fragments_may_come_in_any_order)
         cr_expect_eq(rig_take(rig, 0, SHARED_NBYTES), WHORL_IN_PROGRESS);
         rig->middle.is_holding = false;
         for (uint64_t i = 0; i < NSHARED; i++) {
-            cr_expect_eq(rig_wait_take(rig, i, SHARED_NBYTES - i), WHORL_OK);
+            whorl_result_t rc = rig_wait_take(rig, i, SHARED_NBYTES - i);
+            cr_assert_eq(rc, WHORL_OK, "message %d: %d", (int)i, (int)rc);
         }
         rig_close(rig);
         free(rig);

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 20000 };
+enum { PATIENCE_MS = 60000 };
 
 struct wh_addr rig_addr(const char *ip)
 {
@@ -158,11 +158,12 @@ static size_t piece_size(const struct middle *middle, const struct middle_cable 
 
 static void pass_forward(struct middle *middle, struct middle_cable *cable)
 {
-    if (cable->fds[0] < 0 || cable->nbuffered == sizeof(cable->buffer)) {
+    if (cable->fds[0] < 0) {
         return;
     }
-    ssize_t n = wh_sock_recv(cable->fds[0], cable->buffer + cable->nbuffered,
-                             sizeof(cable->buffer) - cable->nbuffered);
+    size_t room = sizeof(cable->buffer) - cable->nbuffered;
+    ssize_t n =
+        room > 0 ? wh_sock_recv(cable->fds[0], cable->buffer + cable->nbuffered, room) : 0;
     cable->nbuffered += n > 0 ? (size_t)n : 0;
     for (size_t nbytes = piece_size(middle, cable); nbytes > 0;
          nbytes = piece_size(middle, cable)) {
@@ -275,8 +276,12 @@ void rig_open(struct rig *rig, const struct rig_spec *spec)
 
 void rig_close(struct rig *rig)
 {
-    rig->out->ops->link_close(rig->out);
-    rig->in->ops->link_close(rig->in);
+    if (rig->out != NULL) {
+        rig->out->ops->link_close(rig->out);
+    }
+    if (rig->in != NULL) {
+        rig->in->ops->link_close(rig->in);
+    }
     world_pair_close(&rig->pair);
     if (rig->has_middle) {
         middle_close(&rig->middle);

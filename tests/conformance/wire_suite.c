@@ -409,6 +409,7 @@ static void run_outlive(struct world_rank *rank)
         for (uint32_t i = 0; i < rank->env.nslots; i++) {
             post_one(rank, link, i);
         }
+        world_flush(rank, link); /* where that takes a while */
         link_close(link);
         rank->wire->ops->close(rank->wire);
         rank->wire = NULL;

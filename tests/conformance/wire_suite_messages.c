@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGE_NBYTES = 24 << 20 }; /* more than both ends' systems buffer */
+enum { LARGE_NBYTES = 12 << 20 }; /* more than both ends' systems buffer */
 
 static void link_close(struct wh_link *link)
 {

@@ -122,6 +122,9 @@ struct tcp_pair {
     struct tcp_wire *wire;
     uint32_t peer, channel;
     uint32_t nended; /* of its connections */
+    /* Memory of the user is the user's again: an error was told, or links were closed, before a
+     * message that is in it was all sent, or received. */
+    bool sends_no_more, receives_no_more;
     struct tcp_link send, recv;
     struct tcp_conn conns[]; /* wire->nconns */
 };

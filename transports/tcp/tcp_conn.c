@@ -488,15 +488,30 @@ void tcp_conn_end(struct tcp_conn *conn, int error)
     (void)epoll_ctl(conn->pair->wire->epoll, EPOLL_CTL_DEL, conn->fd, NULL);
 }
 
+/* Of the connections that ended, the one that tells most. */
+static const struct tcp_conn *first_broken(const struct tcp_pair *pair)
+{
+    const struct tcp_conn *found = NULL;
+    for (uint32_t i = 0; i < pair->wire->nconns; i++) {
+        const struct tcp_conn *conn = &pair->conns[i];
+        if (conn->state == TCP_ENDED && (found == NULL || (conn->is_broken && !found->is_broken))) {
+            found = conn;
+        }
+    }
+    return found;
+}
+
 whorl_result_t tcp_pair_check(struct tcp_pair *pair)
 {
     if (pair->nended == 0) {
         return WHORL_IN_PROGRESS;
     }
-    const struct tcp_conn *conn = pair->conns;
-    while (conn->state != TCP_ENDED) {
-        conn++;
+    const struct tcp_conn *conn = first_broken(pair);
+    if (!conn->is_broken && wh_now_ns() - conn->ended_ns < GRACE_NS) {
+        return WHORL_IN_PROGRESS;
     }
+    pair->sends_no_more = true;
+    pair->receives_no_more = true;
     char text[WH_ADDR_TEXT_NBYTES];
     wh_addr_print(&conn->peer, text);
     if (conn->is_broken && conn->error == EBADMSG) {
@@ -508,9 +523,6 @@ whorl_result_t tcp_pair_check(struct tcp_pair *pair)
     if (conn->is_broken) {
         return wh_fail(WHORL_E_PEER, WH_SUBSYS_NET, "tcp: rank %u (%s) sent what no rank sends",
                        pair->peer, text);
-    }
-    if (wh_now_ns() - conn->ended_ns < GRACE_NS) {
-        return WHORL_IN_PROGRESS;
     }
     return wh_fail(WHORL_E_PEER, WH_SUBSYS_NET, "tcp: the connection with rank %u (%s) ended: %s",
                    pair->peer, text,

@@ -51,10 +51,15 @@ void tcp_link_fini(struct tcp_link *link)
     link->pair = NULL;
 }
 
-void tcp_link_close(struct wh_link *link)
+void tcp_link_close(struct wh_link *base)
 {
     /* The memory stays until the wire closes: what was posted is still to be sent from it. */
-    (void)link;
+    struct tcp_link *link = link_of(base);
+    if (link == &link->pair->recv) {
+        link->pair->receives_no_more = true;
+    } else {
+        link->pair->sends_no_more |= link->is_direct;
+    }
 }
 
 /* ---- sender --------------------------------------------------------------------------------- */

@@ -170,7 +170,7 @@ whorl_result_t tcp_pump_out(struct tcp_pair *pair)
     for (uint32_t i = 0; i < pair->wire->nconns; i++) {
         struct tcp_conn *conn = &pair->conns[i];
         bool is_full = false;
-        while (conn->state == TCP_UP && !is_full &&
+        while (conn->state == TCP_UP && !is_full && !pair->sends_no_more &&
                (is_busy(&conn->out) || link->cut < link->end)) {
             whorl_result_t rc = is_busy(&conn->out) ? WHORL_OK : cut(conn);
             if (rc != WHORL_OK) {
@@ -431,7 +431,7 @@ whorl_result_t tcp_pump_in(struct tcp_conn *conn)
     struct tcp_in *in = &conn->in;
     whorl_result_t rc = WHORL_OK;
     bool is_more = true;
-    while (is_more && conn->state == TCP_UP && rc == WHORL_OK) {
+    while (is_more && conn->state == TCP_UP && rc == WHORL_OK && !conn->pair->receives_no_more) {
         if (in->message == NULL && in->head_nbytes < head_size(conn)) {
             rc = read_head(conn, &is_more);
         } else if (in->message == NULL) {

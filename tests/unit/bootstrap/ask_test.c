@@ -99,13 +99,13 @@ Test(ask, ranks_answer_after_the_job_has_failed)
 
 /* ---- processes ------------------------------------------------------------------------------ */
 
-enum { N = 9, OUT = 4 };
+enum { N = 9, OUT = 4, ASK_MS = 1500 };
 
 /* Everyone asks, and gets answers of all but OUT. */
 static void all_but_one_answer(struct mate *mate)
 {
     bool answered[N];
-    uint32_t nright = ask(mate, wh_deadline_after_ms(3000), answered);
+    uint32_t nright = ask(mate, wh_deadline_after_ms(ASK_MS), answered);
     for (uint32_t rank = 0; rank < N; rank++) {
         if (answered[rank] != (rank != OUT)) {
             _exit(10 + (int)rank);
@@ -141,7 +141,7 @@ static void ask_beside_a_dead_one(struct mate *mate)
         _exit(4);
     }
     all_but_one_answer(mate);
-    usleep(3000 * 1000); /* until the others have asked */
+    usleep(ASK_MS * 1000); /* until the others have asked */
     _exit(0);
 }
 

@@ -2,6 +2,7 @@
 /* The root among strangers, liars and ranks that never come. */
 #include "base/bytes.h"
 #include "base/sock.h"
+#include "bootstrap/root.h"
 #include "crew.h"
 
 #include <errno.h>
@@ -67,7 +68,7 @@ Test(root, garbage_is_dropped_and_disturbs_nothing)
 Test(root, a_crowd_of_silent_strangers_does_not_keep_ranks_out)
 {
     struct crew *crew = crew_create(3, NULL);
-    int strangers[300];
+    int strangers[WH_ROOT_HELD_MAX + 144];
     for (size_t i = 0; i < ARRAY_LEN(strangers); i++) {
         strangers[i] = stranger_connect(&crew->id);
     }

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The settings are read once per process; Criterion gives every test its own. */
 
@@ -34,4 +35,22 @@ Test(self, a_family_that_does_not_exist_is_a_setting_that_is_wrong)
     setenv("WHORL_SOCKET_FAMILY", "IPX", 1);
     cr_assert_eq(wh_self_family(&family), WHORL_E_CONFIG);
     cr_assert_not_null(strstr(wh_error_get(), "IPX"), "%s", wh_error_get());
+}
+
+Test(self, a_job_of_one_host_listens_on_loopback_only)
+{
+    const struct wh_addr loopback = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
+    struct wh_addr at;
+    int fds[2];
+    uint16_t ports[2];
+    cr_assert_eq(wh_self_listen(&loopback, 0, &fds[0], &ports[0]), WHORL_OK);
+    cr_assert(wh_sock_own_addr(fds[0], &at));
+    cr_assert(wh_addr_is_loopback(&at));
+    cr_assert_eq(at.port, ports[0]);
+    cr_assert_eq(wh_self_listen(NULL, 0, &fds[1], &ports[1]), WHORL_OK);
+    cr_assert(wh_sock_own_addr(fds[1], &at));
+    cr_assert_not(wh_addr_is_loopback(&at));
+    cr_assert_eq(at.port, ports[1]);
+    close(fds[0]);
+    close(fds[1]);
 }
