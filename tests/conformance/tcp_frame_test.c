@@ -124,6 +124,53 @@ Test(tcp_frame, what_is_no_address_is_refused_and_writes_nothing)
     cr_expect_eq(memcmp(&back, &untouched, sizeof(back)), 0);
 }
 
+static struct wh_addr addr_of(uint32_t v4)
+{
+    struct wh_addr addr = {.port = 1};
+
+    memset(addr.ip + 10, 0xff, 2);
+    for (uint32_t i = 0; i < 4; i++) {
+        addr.ip[12 + i] = (uint8_t)(v4 >> (24 - 8 * i));
+    }
+    return addr;
+}
+
+Test(tcp_frame, loopback_is_dropped_unless_there_is_nothing_else)
+{
+    const struct wh_addr lo = addr_of(0x7f000001), one = addr_of(0x0a000001),
+                         two = addr_of(0x0a000002);
+    struct tcp_address address = {.naddrs = 4, .addrs = {lo, one, lo, two}};
+
+    tcp_address_drop_loopback(&address);
+    cr_assert_eq(address.naddrs, 2);
+    cr_expect_eq(memcmp(&address.addrs[0], &one, sizeof(one)), 0);
+    cr_expect_eq(memcmp(&address.addrs[1], &two, sizeof(two)), 0);
+
+    address = (struct tcp_address){.naddrs = 1, .addrs = {lo}};
+    tcp_address_drop_loopback(&address);
+    cr_expect_eq(address.naddrs, 1);
+}
+
+Test(tcp_frame, networks_are_the_first_addresses_of_one_family)
+{
+    const struct wh_addr lo = addr_of(0x7f000001), one = addr_of(0x0a000001),
+                         two = addr_of(0x0a000002), v6 = {.ip = {0xfd, 1}, .port = 1};
+    const struct {
+        struct tcp_address address;
+        uint32_t n;
+    } cases[] = {
+        {{.naddrs = 1, .addrs = {one}}, 1},
+        {{.naddrs = 1, .addrs = {lo}}, 1},
+        {{.naddrs = 2, .addrs = {one, lo}}, 1},
+        {{.naddrs = 4, .addrs = {one, two, v6, lo}}, 2},
+        {{.naddrs = 3, .addrs = {v6, one, two}}, 1},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        cr_expect_eq(tcp_address_nnetworks(&cases[i].address), cases[i].n, "case %zu", i);
+    }
+}
+
 /* ---- introductions -------------------------------------------------------------------------- */
 
 Test(tcp_frame, an_introduction_comes_back)

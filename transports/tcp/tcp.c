@@ -78,7 +78,8 @@ static whorl_result_t tcp_open(const struct wh_wire_env *env, struct wh_transpor
         return rc;
     }
     wire->address.encrypts = config->encrypt;
-    wire->address.nconns = (uint8_t)config->nsockets;
+    uint32_t nnetworks = tcp_address_nnetworks(&wire->address);
+    wire->address.nconns = config->nsockets > 0 ? (uint8_t)config->nsockets : (uint8_t)nnetworks;
     wire->address.slot_nbytes = (uint32_t)env->slot_nbytes;
     wire->address.nslots = env->nslots;
     wire->address.nchannels = env->nchannels;

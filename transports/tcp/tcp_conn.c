@@ -260,6 +260,10 @@ whorl_result_t tcp_pair_dial(struct tcp_pair *pair)
     bool is_known =
         tcp_address_decode(wire->addresses + (size_t)pair->peer * WH_ADDRESS_NBYTES_MAX, &address);
     assert(is_known);
+    if (wire->env->host_keys[pair->peer] != wire->env->host_keys[wire->env->rank]) {
+        tcp_address_drop_loopback(&address);
+    }
+    uint32_t nnetworks = tcp_address_nnetworks(&address);
     for (uint32_t i = 0; is_known && i < wire->nconns; i++) {
         struct tcp_conn *conn = &pair->conns[i];
         if (conn->state != TCP_IDLE) {
@@ -273,7 +277,7 @@ whorl_result_t tcp_pair_dial(struct tcp_pair *pair)
          * together. */
         struct wh_addr addrs[TCP_NADDRS_MAX];
         for (uint32_t a = 0; a < address.naddrs; a++) {
-            addrs[a] = address.addrs[(a + i) % address.naddrs];
+            addrs[a] = address.addrs[(a + i % nnetworks) % address.naddrs];
         }
         wh_dial_start(conn->dial, addrs, address.naddrs, WH_NEVER);
         conn->state = TCP_DIALS;

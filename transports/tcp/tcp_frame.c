@@ -67,6 +67,27 @@ bool tcp_address_decode(const uint8_t in[WH_ADDRESS_NBYTES_MAX], struct tcp_addr
     return true;
 }
 
+uint32_t tcp_address_nnetworks(const struct tcp_address *address)
+{
+    uint32_t n = 0;
+    while (n < address->naddrs && !wh_addr_is_loopback(&address->addrs[n]) &&
+           wh_addr_is_v4(&address->addrs[n]) == wh_addr_is_v4(&address->addrs[0])) {
+        n++;
+    }
+    return n > 0 ? n : 1;
+}
+
+void tcp_address_drop_loopback(struct tcp_address *address)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < address->naddrs; i++) {
+        if (!wh_addr_is_loopback(&address->addrs[i])) {
+            address->addrs[kept++] = address->addrs[i];
+        }
+    }
+    address->naddrs = kept > 0 ? kept : address->naddrs;
+}
+
 void tcp_intro_encode(const struct tcp_intro *intro, uint8_t out[TCP_INTRO_NBYTES])
 {
     memset(out, 0, TCP_INTRO_NBYTES);

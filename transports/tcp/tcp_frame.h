@@ -36,6 +36,13 @@ void tcp_address_encode(const struct tcp_address *address, uint8_t out[WH_ADDRES
 /** False, *address_out untouched, if it is none. */
 bool tcp_address_decode(const uint8_t in[WH_ADDRESS_NBYTES_MAX], struct tcp_address *address_out);
 
+/** How many networks the addresses are on, as far as they tell: those of the best one's family that
+ *  lead to other hosts; at least 1. */
+uint32_t tcp_address_nnetworks(const struct tcp_address *address);
+
+/** Leaves out loopback, which leads to no other host, unless nothing else is there. */
+void tcp_address_drop_loopback(struct tcp_address *address);
+
 /** Who calls, and for what. */
 struct tcp_intro {
     uint32_t from, to; /* ranks */

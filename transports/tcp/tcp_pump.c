@@ -164,29 +164,60 @@ static void set_blocked(struct tcp_conn *conn, bool is_blocked)
     }
 }
 
+/* Has the connection something to send? Small messages take the first one only, so that one system
+ * call receives them. */
+static bool has_work(const struct tcp_conn *conn)
+{
+    const struct tcp_pair *pair = conn->pair;
+    const struct tcp_link *link = &pair->send;
+    if (conn->state != TCP_UP || pair->sends_no_more || conn->is_blocked) {
+        return false;
+    }
+    if (is_busy(&conn->out)) {
+        return true;
+    }
+    return link->cut < link->end &&
+           (conn->index == 0 ||
+            link->messages[link->cut % pair->wire->env->nslots].nbytes > FRAGMENT_NBYTES_MIN);
+}
+
+/* Sends what is left of the connection's fragment, or the next one, as far as there is room. */
+static whorl_result_t feed(struct tcp_conn *conn)
+{
+    whorl_result_t rc = is_busy(&conn->out) ? WHORL_OK : cut(conn);
+    if (rc != WHORL_OK) {
+        return rc;
+    }
+    ssize_t n = write_some(conn);
+    if (n < 0) {
+        tcp_conn_end(conn, (int)-n);
+    }
+    set_blocked(conn, n == 0);
+    if (n > 0 && !is_busy(&conn->out) && conn->out.message != NULL) {
+        fragment_left(&conn->pair->send, conn->out.message);
+        conn->out.message = NULL;
+    }
+    return WHORL_OK;
+}
+
 whorl_result_t tcp_pump_out(struct tcp_pair *pair)
 {
-    struct tcp_link *link = &pair->send;
     for (uint32_t i = 0; i < pair->wire->nconns; i++) {
-        struct tcp_conn *conn = &pair->conns[i];
-        bool is_full = false;
-        while (conn->state == TCP_UP && !is_full && !pair->sends_no_more &&
-               (is_busy(&conn->out) || link->cut < link->end)) {
-            whorl_result_t rc = is_busy(&conn->out) ? WHORL_OK : cut(conn);
-            if (rc != WHORL_OK) {
-                return rc;
-            }
-            ssize_t n = write_some(conn);
-            if (n < 0) {
-                tcp_conn_end(conn, (int)-n);
-            }
-            is_full = n == 0;
-            if (n > 0 && !is_busy(&conn->out) && conn->out.message != NULL) {
-                fragment_left(link, conn->out.message);
-                conn->out.message = NULL;
+        set_blocked(&pair->conns[i], false);
+    }
+    /* In turns, so that all networks carry something while none is full. */
+    bool has_moved = true;
+    while (has_moved) {
+        has_moved = false;
+        for (uint32_t i = 0; i < pair->wire->nconns; i++) {
+            if (has_work(&pair->conns[i])) {
+                whorl_result_t rc = feed(&pair->conns[i]);
+                if (rc != WHORL_OK) {
+                    return rc;
+                }
+                has_moved = true;
             }
         }
-        set_blocked(conn, is_full);
     }
     return WHORL_OK;
 }
@@ -238,8 +269,10 @@ static uint8_t *foresee(struct tcp_conn *conn, size_t *nbytes_out)
 {
     struct tcp_wire *wire = conn->pair->wire;
     const struct tcp_link *link = &conn->pair->recv;
-    if (!link->is_armed || wire->nconns > 1 || link->end != link->begin ||
-        conn->in.head_nbytes > 0 || conn->in.spill != NULL) {
+    bool is_here =
+        wire->nconns == 1 || (conn->index == 0 && link->armed_nbytes <= FRAGMENT_NBYTES_MIN);
+    if (!link->is_armed || !is_here || link->end != link->begin || conn->in.head_nbytes > 0 ||
+        conn->in.spill != NULL) {
         return NULL;
     }
     *nbytes_out = link->armed_nbytes + (conn->unseal != NULL ? SEALED_MORE_NBYTES : 0);
