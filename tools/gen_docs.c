@@ -4,6 +4,7 @@
  * and a test fails when a page that is checked in differs from what this prints.
  */
 #include "algorithms/algo.h"
+#include "algorithms/hier.h"
 #include "base/config.h"
 #include "base/log.h"
 
@@ -77,6 +78,53 @@ static int print_algorithms(void)
     return 0;
 }
 
+/* What a composition does, phase by phase, on the busiest of the ranks of two hosts of four. */
+static int print_composition(const struct wh_hier_algo *algo, const struct wh_hosts *hosts)
+{
+    static const char *const places[] = {
+        [WH_PHASE_BEFORE] = "host", [WH_PHASE_ACROSS] = "rail", [WH_PHASE_AFTER] = "host"};
+    /* Local rank 0 of the root's host has a part in everything. */
+    const struct wh_compose_problem problem = {algo->coll, 0, 0, hosts};
+    struct wh_composition *composition;
+    if (algo->build(&problem, &composition) != WHORL_OK) {
+        return 1;
+    }
+    printf("| %s | `%s` |", wh_coll_str(algo->coll), algo->name);
+    for (uint32_t i = 0; i < composition->nphases; i++) {
+        const struct wh_phase *phase = &composition->phases[i];
+        printf("%s %s: %s", i > 0 ? ";" : "", places[phase->place], wh_coll_str(phase->coll));
+    }
+    printf(" |\n");
+    wh_composition_destroy(composition);
+    return 0;
+}
+
+static int print_compositions(void)
+{
+    static const uint64_t keys[] = {1, 1, 1, 1, 2, 2, 2, 2};
+    struct wh_hosts *hosts;
+    if (wh_hosts_create(keys, ARRAY_LEN(keys), &hosts) != WHORL_OK) {
+        return 1;
+    }
+    printf("\n## Of several hosts\n\nHosts whose ranks share memory work together: the ranks of a "
+           "host in shared memory (`arena`), and over a *rail*, one rank of each host, by one of "
+           "the algorithms above. These names too are words for `WHORL_ALGO`. Phases are those of "
+           "rank 0, which is the root, on two hosts of four ranks.\n\n"
+           "| collective | name | phases |\n|---|---|---|\n");
+    int failed = 0;
+    for (size_t i = 0; i < wh_nhier_algos && failed == 0; i++) {
+        failed = print_composition(wh_hier_algos[i], hosts);
+    }
+    wh_hosts_destroy(hosts);
+    return failed;
+}
+
+static int print_algorithm_pages(void)
+{
+    int failed = print_algorithms();
+    return failed != 0 ? failed : print_compositions();
+}
+
 static const struct {
     const char *name;
     int (*print)(void);
@@ -84,7 +132,7 @@ static const struct {
     {"config", print_config},
     {"results", print_results},
     {"log", print_log},
-    {"algorithms", print_algorithms},
+    {"algorithms", print_algorithm_pages},
 };
 
 int main(int argc, char **argv)

@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs what Whorl is built with, by apt or dnf; asks for root only when something is missing.
-# usage: install_deps.sh [build|test|all]
+# usage: install_deps.sh [build|test|all|ci]
 #   build  compiler, CMake, Ninja, OpenSSL, hwloc (optional)        what `make` and `make demo` need
-#   test   and Criterion, a C++ compiler, Python                    what `make check` needs
-#   all    and Open MPI, libFuzzer, compare.py, ARM (optional)          what .ci/run uses
+#   test   and Criterion, a C++ compiler, Python, iproute2          what `make check` needs
+#   all    and Open MPI, libFuzzer, compare.py, ARM (optional)          what `make deps` installs
+#   ci     and MPICH, Slurm, an ssh server (optional)               what .ci/run uses
 # What is missing and cannot be had from the distribution's packages is named; only the first group
 # is an error, the tests that need the others are skipped with a reason.
 set -u
@@ -96,8 +97,9 @@ if [ "$level" != build ]; then
     need optional g++ gcc-c++ command -v c++
     need optional libcriterion-dev criterion-devel has_module criterion
     need optional iproute2 iproute command -v ip
+    [ "$manager" != dnf ] || need optional "" iproute-tc command -v tc
 fi
-if [ "$level" = all ]; then
+if [ "$level" = all ] || [ "$level" = ci ]; then
     need optional openmpi-bin openmpi command -v mpirun
     need optional libopenmpi-dev openmpi-devel command -v mpicc
     need optional clang clang command -v clang
@@ -107,6 +109,18 @@ if [ "$level" = all ]; then
     # Fedora and its kin have no C library for that compiler under a fixed name.
     [ "$manager" != apt ] || need optional libc6-dev-arm64-cross "" has_cross_libc
     need optional qemu-user qemu-user has_emulator
+fi
+
+if [ "$level" = ci ]; then
+    need optional mpich mpich command -v mpirun.mpich
+    need optional libmpich-dev mpich-devel command -v mpicc.mpich
+    need optional slurmctld slurm-slurmctld command -v slurmctld
+    need optional slurmd slurm-slurmd command -v slurmd
+    need optional slurm-client slurm command -v srun
+    need optional munge munge command -v munged
+    need optional openssh-server openssh-server test -x /usr/sbin/sshd
+    need optional openssh-client openssh-clients command -v ssh
+    need optional python3-yaml python3-pyyaml python3 -c "import yaml"
 fi
 
 # shellcheck disable=SC2086

@@ -366,6 +366,8 @@ static bool prepare_env(struct run_args *args)
             snprintf(text + 2 * i, 3, "%02x", bytes[i]);
         }
         run_env_set(&args->env, "WHORL_SECRET", text);
+        explicit_bzero(bytes, sizeof(bytes));
+        explicit_bzero(text, sizeof(text));
     }
     if (run_env_get(&args->env, "WHORL_ROOT") == NULL &&
         (is_inside || getenv("WHORL_ROOT") == NULL)) {

@@ -60,8 +60,9 @@ typedef enum whorl_dtype {
  *
  * 8-bit and 16-bit floats are combined in float32 and rounded to nearest even: once, after the last
  * rank, where ranks share the memory of one machine, or twice where they are many and combined in
- * groups; after every combination where the values go over links. MIN and MAX propagate NaN: if any
- * rank has a NaN, the result is a NaN. A NaN that is computed is always the positive quiet one.
+ * groups; after every combination where the values go over links, as between hosts. MIN and MAX
+ * propagate NaN: if any rank has a NaN, the result is a NaN. A NaN that is computed is always the
+ * positive quiet one.
  *
  * AVG is the sum divided by the number of ranks. Small floats are divided before the last rounding,
  * so that the whole sum need not fit in dtype, only what was rounded on the way to it. Of integers
@@ -166,7 +167,10 @@ WHORL_API whorl_result_t whorl_id_create(whorl_id_t *id_out);
  *           WHORL_E_TIMEOUT  some ranks never came; whorl_last_error() lists them
  *           WHORL_E_TRUST    the root could not prove that it knows the job's secret
  *           WHORL_E_MISMATCH ranks disagree about nranks, or two claim the same rank
- *           WHORL_E_CONFIG   a WHORL_* variable does not parse
+ *           WHORL_E_CONFIG   a WHORL_* variable does not parse, or allows no network interface
+ *           WHORL_E_PEER     a rank has died, or cannot be reached at any of its addresses
+ *           WHORL_E_UNSUPPORTED  no transport reaches a rank, or WHORL_ENCRYPT or WHORL_BUFFSIZE
+ *                            differ between hosts
  */
 WHORL_API whorl_result_t whorl_comm_create(int nranks, int rank, const whorl_id_t *id,
                                            const whorl_options_t *options, whorl_comm_t *comm_out);
@@ -175,11 +179,14 @@ WHORL_API whorl_result_t whorl_comm_create(int nranks, int rank, const whorl_id_
  * Joins the communicator of all processes that a launcher started, as its environment says.
  *
  * Reads, first match wins: WHORL_RANK and WHORL_NRANKS; torchrun's RANK and WORLD_SIZE; Open MPI's;
- * MPICH's and other PMI's; Slurm's. The ranks meet at WHORL_ROOT (host:port), else at
- * MASTER_ADDR:MASTER_PORT, else where the launcher's own variables say. The job's secret is
- * WHORL_SECRET; without it the job is told apart from others, but not protected from strangers.
+ * MPICH's and other PMI's; MVAPICH's; Slurm's. The ranks meet at WHORL_ROOT (host:port). Without it
+ * the host is MASTER_ADDR, else what the launcher's own variables say; the port is WHORL_PORT, else
+ * the one after MASTER_PORT (where torch's own store listens), else one made of the job's number.
+ * The job's secret is WHORL_SECRET; without it the job is told apart from others, but not protected
+ * from strangers. docs/launchers.md has the table.
  *
- * Otherwise as whorl_comm_create().
+ * Otherwise as whorl_comm_create(), and WHORL_E_CONFIG if no launcher's variables are there, or they
+ * make no sense, or do not tell where ranks on several hosts meet.
  */
 WHORL_API whorl_result_t whorl_comm_create_from_env(const whorl_options_t *options,
                                                     whorl_comm_t *comm_out);
@@ -228,6 +235,10 @@ WHORL_API whorl_result_t whorl_comm_size(whorl_comm_t comm, int *nranks_out);
 /** Bytes of memory that comm has taken on this rank so far, at most: staging, links, plans. Not while
  *  a call on comm is going on. */
 WHORL_API whorl_result_t whorl_comm_memory(whorl_comm_t comm, uint64_t *nbytes_out);
+
+/** Bytes that this rank has sent over networks for comm so far, heads included; what stays on the
+ *  host does not count. Not while a call on comm is going on. */
+WHORL_API whorl_result_t whorl_comm_sent(whorl_comm_t comm, uint64_t *nbytes_out);
 
 /* ---- streams -------------------------------------------------------------------------------- */
 /*
@@ -358,7 +369,8 @@ WHORL_API whorl_result_t whorl_group_end(void);
  *
  * Common errors: WHORL_E_ARG (NULL communicator; NULL buffer while count > 0; unknown dtype or op;
  * root out of range; overlap; count * size too large), WHORL_E_MISMATCH (ranks made different
- * calls), WHORL_E_PEER (a rank died or aborted), WHORL_E_TIMEOUT, WHORL_E_ABORTED.
+ * calls), WHORL_E_PEER (a rank died, aborted or cannot be reached any more), WHORL_E_TIMEOUT,
+ * WHORL_E_ABORTED, WHORL_E_TRUST (with WHORL_ENCRYPT: data was changed on its way).
  */
 
 /** recvbuf of every rank gets op over the sendbufs of all ranks; count elements each. */
@@ -470,9 +482,9 @@ WHORL_API whorl_result_t whorl_scatter_v(const void *sendbuf, const size_t *send
  * ranks arrive in order. May return before the peer has received. A rank may send to itself inside
  * a group that also receives.
  *
- * Where not all ranks share memory, all_to_all, gather, scatter and the calls that end in _v are
- * made of messages too. Two ranks that have such calls and messages in flight at the same time must
- * make them in the same order, else they get WHORL_E_MISMATCH.
+ * Where not all ranks share memory, gather, scatter, the calls that end in _v and often all_to_all
+ * are made of messages too. Two ranks that have such calls and messages in flight at the same time
+ * must make them in the same order, else they get WHORL_E_MISMATCH.
  */
 WHORL_API whorl_result_t whorl_send(const void *sendbuf, size_t count, whorl_dtype_t dtype,
                                     int peer, whorl_comm_t comm, whorl_stream_t stream);
@@ -488,7 +500,8 @@ WHORL_API whorl_result_t whorl_barrier(whorl_comm_t comm, whorl_stream_t stream)
 /*
  * Any memory can be sent from and received into. Large collectives are faster, though, on memory
  * that the ranks of a host can map from each other, because nothing is copied on the way: memory of
- * whorl_mem_alloc(), or shared memory of the program's own, named with whorl_comm_register().
+ * whorl_mem_alloc(), or shared memory of the program's own, named with whorl_comm_register(). What
+ * goes between hosts is as fast from any memory.
  */
 
 /** Defined where whorl_mem_alloc() exists. */

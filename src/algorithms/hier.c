@@ -16,7 +16,8 @@ const struct wh_hier_algo *const wh_hier_algos[] = {
     &wh_hier_broadcast_leader,     &wh_hier_broadcast_rails,      &wh_hier_reduce_leader,
     &wh_hier_reduce_rails,         &wh_hier_alltoall_rails,       &wh_hier_barrier_leader,
 };
-const size_t wh_nhier_algos = sizeof(wh_hier_algos) / sizeof(wh_hier_algos[0]);
+const size_t wh_nhier_algos = ARRAY_LEN(wh_hier_algos);
+_Static_assert(ARRAY_LEN(wh_hier_algos) <= 64, "a bit per row, see wh_hier_query");
 
 bool wh_hier_algo_fits(const struct wh_hier_algo *algo, const struct wh_hosts *hosts)
 {
@@ -24,18 +25,17 @@ bool wh_hier_algo_fits(const struct wh_hier_algo *algo, const struct wh_hosts *h
            (algo->fits == NULL || algo->fits(hosts));
 }
 
-const struct wh_hier_algo *wh_hier_select(enum wh_coll coll, const struct wh_hosts *hosts,
-                                          const struct wh_fabric *local,
-                                          const struct wh_fabric *net, size_t nbytes)
+const struct wh_hier_algo *wh_hier_select(const struct wh_hier_query *query)
 {
     const struct wh_hier_algo *best = NULL;
     double best_ns = 0;
     for (size_t i = 0; i < wh_nhier_algos; i++) {
         const struct wh_hier_algo *algo = wh_hier_algos[i];
-        if (algo->coll != coll || !wh_hier_algo_fits(algo, hosts)) {
+        if (algo->coll != query->coll || (query->forbidden >> i & 1) != 0 ||
+            !wh_hier_algo_fits(algo, query->hosts)) {
             continue;
         }
-        double ns = algo->cost_ns(hosts, local, net, nbytes);
+        double ns = algo->cost_ns(query->hosts, query->local, query->net, query->nbytes);
         if (best == NULL || ns < best_ns) {
             best = algo;
             best_ns = ns;

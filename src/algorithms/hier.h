@@ -17,7 +17,7 @@
 #include "schedule/compose.h"
 
 struct wh_hier_algo {
-    const char *name; /* what users see in logs */
+    const char *name; /* what users write in WHORL_ALGO and see in logs */
     enum wh_coll coll;
     /* NULL: fits wherever there are several hosts, of which one has several ranks. */
     bool (*fits)(const struct wh_hosts *hosts);
@@ -35,11 +35,18 @@ struct wh_hier_algo {
 extern const struct wh_hier_algo *const wh_hier_algos[];
 extern const size_t wh_nhier_algos;
 
+/** What a row is chosen for. */
+struct wh_hier_query {
+    enum wh_coll coll;
+    const struct wh_hosts *hosts;
+    const struct wh_fabric *local, *net;
+    size_t nbytes;      /* as in wh_hier_algo.cost_ns */
+    uint64_t forbidden; /* a bit per row of wh_hier_algos that the user does not want */
+};
+
 /** The cheapest row that fits; NULL if none does: one host, or only hosts of one rank, or a
- *  collective or a shape that no row is for. Ties go to the earlier row. */
-const struct wh_hier_algo *wh_hier_select(enum wh_coll coll, const struct wh_hosts *hosts,
-                                          const struct wh_fabric *local,
-                                          const struct wh_fabric *net, size_t nbytes);
+ *  collective or a shape that no row is for, or none is allowed. Ties go to the earlier row. */
+const struct wh_hier_algo *wh_hier_select(const struct wh_hier_query *query);
 
 /** Does the row work for these hosts? */
 bool wh_hier_algo_fits(const struct wh_hier_algo *algo, const struct wh_hosts *hosts);

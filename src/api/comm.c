@@ -228,3 +228,16 @@ WHORL_API whorl_result_t whorl_comm_memory(whorl_comm_t comm, uint64_t *nbytes_o
     }
     return rc;
 }
+
+WHORL_API whorl_result_t whorl_comm_sent(whorl_comm_t comm, uint64_t *nbytes_out)
+{
+    static const char call[] = "whorl_comm_sent";
+    whorl_result_t rc = wh_check_pointer(call, "comm", comm);
+    if (rc == WHORL_OK) {
+        rc = wh_check_pointer(call, "nbytes_out", nbytes_out);
+    }
+    if (rc == WHORL_OK) {
+        *nbytes_out = wh_wire_sent_nbytes(comm->wire);
+    }
+    return rc;
+}

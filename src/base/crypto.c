@@ -4,6 +4,7 @@
 
 #include "base/bits.h"
 
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -43,6 +44,13 @@ void wh_crypto_begin(void)
 void wh_crypto_end(void)
 {
     pthread_mutex_unlock(&crypto.lock);
+}
+
+void wh_crypto_leave(void)
+{
+    wh_crypto_begin();
+    OPENSSL_thread_stop();
+    wh_crypto_end();
 }
 
 static size_t hidden_nbytes(const char *text)

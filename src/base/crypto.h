@@ -12,6 +12,12 @@ void wh_crypto_begin(void);
 void wh_crypto_end(void);
 
 /**
+ * Frees what libcrypto keeps for this thread; it makes it anew if need be. For a thread that nobody
+ * waits for: if it ends while the process does, libcrypto does not free it any more.
+ */
+void wh_crypto_leave(void);
+
+/**
  * A copy of a text in memory of its own, which the kernel leaves out of core dumps. NULL: no memory.
  * Given back with wh_hidden_free(), which wipes it. What came from the environment is in a core
  * dump all the same, with the environment; what came from a file is not.

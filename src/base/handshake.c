@@ -316,6 +316,15 @@ size_t wh_shake_expects(const struct wh_shake *shake)
     }
 }
 
+whorl_result_t wh_shake_glance(const struct wh_shake *shake, const uint8_t *bytes, size_t nbytes)
+{
+    uint8_t magic[4];
+    wh_put_le32(magic, SHAKE_MAGIC);
+    bool has_head = shake->state == WH_SHAKE_CALLED || shake->state == WH_SHAKE_LISTENING;
+    size_t seen = nbytes < sizeof(magic) ? nbytes : sizeof(magic);
+    return has_head && memcmp(bytes, magic, seen) != 0 ? WHORL_E_ARG : WHORL_IN_PROGRESS;
+}
+
 whorl_result_t wh_shake_take(struct wh_shake *shake, const uint8_t *bytes,
                              uint8_t reply_out[WH_SHAKE_NBYTES_MAX], size_t *reply_nbytes_out)
 {

@@ -115,6 +115,13 @@ WH_MUST_CHECK whorl_result_t wh_shake_set_terms(struct wh_shake *shake,
 size_t wh_shake_expects(const struct wh_shake *shake);
 
 /**
+ * Can nbytes, at most wh_shake_expects(), be the beginning of the awaited message? Who is no rank is
+ * known by its first bytes, and need not be waited for: then WHORL_E_ARG; else WHORL_IN_PROGRESS.
+ */
+WH_MUST_CHECK whorl_result_t wh_shake_glance(const struct wh_shake *shake, const uint8_t *bytes,
+                                             size_t nbytes);
+
+/**
  * Takes the awaited message, of exactly wh_shake_expects() bytes. *reply_nbytes_out bytes of
  * reply_out are then to be sent, also after a failure.
  *

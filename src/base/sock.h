@@ -74,6 +74,13 @@ uint32_t wh_sock_pick_addrs(const struct ifaddrs *list, const char *ifnames, enu
 uint32_t wh_sock_link_scope(void);
 
 /**
+ * How many of this host's addresses, from the first on, are worth using together: those of one
+ * family on interfaces of their own with the same speed, as far as the kernel knows it. At least 1:
+ * what is shared with a slower network waits for it.
+ */
+uint32_t wh_sock_nalike(const struct wh_addr *addrs, uint32_t naddrs);
+
+/**
  * Resolves "host:port", "1.2.3.4:port" or "[ipv6]:port". Blocking: asks the resolver.
  *
  * Errors    WHORL_E_ARG, reported: not such a text, or no such host.

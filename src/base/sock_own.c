@@ -14,10 +14,15 @@
 
 #include <assert.h>
 #include <ifaddrs.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 enum { IFNAMES_TEXT_NBYTES = 256 };
 
@@ -56,7 +61,9 @@ enum if_class { IF_INFINIBAND, IF_ORDINARY, IF_SECOND_CHOICE, IF_LINK_LOCAL, IF_
 /* Does a container engine or a virtual machine monitor call its interfaces so? */
 static bool if_is_virtual(const char *name)
 {
-    static const char *const prefixes[] = {"docker", "virbr", "veth", "cni", "podman", "lxcbr"};
+    static const char *const prefixes[] = {"docker", "virbr", "veth",      "cni",     "podman",
+                                           "lxcbr",  "lxdbr", "cali",      "flannel", "cilium",
+                                           "wg",     "tun",   "tailscale", "kube-",   "nodelocal"};
     enum { BRIDGE_NDIGITS = 12 };
 
     for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
@@ -231,4 +238,64 @@ uint32_t wh_sock_link_scope(void)
     }
     freeifaddrs(list);
     return scope;
+}
+
+/* Mbit/s of an interface; 0: not known, as for most virtual ones. By an ioctl, because /sys may be
+ * that of another network namespace. */
+static uint32_t if_speed(int sock, const char *name)
+{
+    struct ethtool_cmd settings = {.cmd = ETHTOOL_GSET};
+    struct ifreq request = {.ifr_data = (char *)&settings};
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+    if (ioctl(sock, SIOCETHTOOL, &request) != 0) {
+        return 0;
+    }
+    uint32_t speed = ethtool_cmd_speed(&settings);
+    return speed != (uint32_t)SPEED_UNKNOWN ? speed : 0;
+}
+
+/* The interface that has an address; NULL: none. */
+static const char *if_of(const struct ifaddrs *list, const struct wh_addr *addr)
+{
+    for (const struct ifaddrs *entry = list; entry != NULL; entry = entry->ifa_next) {
+        struct wh_addr own;
+        if (entry->ifa_addr != NULL && wh_addr_from_sockaddr(entry->ifa_addr, &own) &&
+            memcmp(own.ip, addr->ip, sizeof(own.ip)) == 0) {
+            return entry->ifa_name;
+        }
+    }
+    return NULL;
+}
+
+/* As wh_sock_nalike(), for the interfaces of this host. */
+static uint32_t count_alike(const struct ifaddrs *list, int sock, const struct wh_addr *addrs,
+                            uint32_t naddrs)
+{
+    const char *before = if_of(list, &addrs[0]);
+    uint32_t speed = before != NULL ? if_speed(sock, before) : 0;
+    uint32_t n = 1;
+    while (n < naddrs && speed > 0 && wh_addr_is_v4(&addrs[n]) == wh_addr_is_v4(&addrs[0])) {
+        const char *name = if_of(list, &addrs[n]);
+        if (name == NULL || strcmp(name, before) == 0 || if_speed(sock, name) != speed) {
+            break;
+        }
+        before = name;
+        n++;
+    }
+    return n;
+}
+
+uint32_t wh_sock_nalike(const struct wh_addr *addrs, uint32_t naddrs)
+{
+    struct ifaddrs *list = NULL;
+    if (naddrs < 2 || wh_addr_is_loopback(&addrs[0]) || getifaddrs(&list) != 0) {
+        return 1;
+    }
+    int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    uint32_t n = sock >= 0 ? count_alike(list, sock, addrs, naddrs) : 1;
+    if (sock >= 0) {
+        close(sock);
+    }
+    freeifaddrs(list);
+    return n;
 }

@@ -17,7 +17,7 @@ enum { LAST_WORDS_MS = 1000 };
 
 void wh_boot_fail(struct wh_boot *boot, whorl_result_t rc, const char *text)
 {
-    struct wh_failure failure = {.rc = rc < 0 ? rc : WHORL_E_INTERNAL};
+    struct wh_boot_failure failure = {.rc = rc < 0 ? rc : WHORL_E_INTERNAL};
     snprintf(failure.text, sizeof(failure.text), "%s", text);
     wh_service_lock();
     boot->told = true;

@@ -122,6 +122,30 @@ WH_MUST_CHECK whorl_result_t wh_boot_regroup(struct wh_boot *boot, const uint32_
                                              uint32_t nexcluded, bool *alive_out,
                                              whorl_id_t *id_out, uint64_t deadline_ns);
 
+enum { WH_VENUE_NBYTES = 100 };
+
+/**
+ * Makes an id for some of the job's ranks, with a secret of its own, and starts its root in this
+ * process. What the others need to make the same id is written to venue_out; it holds no secret and
+ * may travel in clear. Not collective.
+ *
+ * Memory    The caller wipes *id_out.
+ * Errors    As wh_boot_id_create().
+ */
+WH_MUST_CHECK whorl_result_t wh_boot_split_create(const struct wh_boot *boot,
+                                                  uint8_t venue_out[WH_VENUE_NBYTES],
+                                                  whorl_id_t *id_out);
+
+/**
+ * The id that wh_boot_split_create() of another rank of the job has made.
+ *
+ * Memory    The caller wipes *id_out.
+ * Errors    WHORL_E_PEER (venue is none), WHORL_E_NOMEM, reported.
+ */
+WH_MUST_CHECK whorl_result_t wh_boot_split_read(const struct wh_boot *boot,
+                                                const uint8_t venue[WH_VENUE_NBYTES],
+                                                whorl_id_t *id_out);
+
 /** How many collective operations this rank has started: tells an early leaver from a late one. Any
  *  thread. */
 void wh_boot_set_nops(struct wh_boot *boot, uint64_t nops);

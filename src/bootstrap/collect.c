@@ -136,7 +136,7 @@ static void check_peer(const struct collective *c, uint32_t index)
     if (boot->failed || (edge->up && !edge->left)) {
         return;
     }
-    struct wh_failure failure = {.rc = WHORL_E_PEER};
+    struct wh_boot_failure failure = {.rc = WHORL_E_PEER};
     char who[WH_MEMBER_TEXT_NBYTES];
     snprintf(failure.text, sizeof(failure.text),
              "%s left the communicator while rank %u was in a collective call",

@@ -141,6 +141,8 @@ const char *wh_conn_why(const struct wh_conn *conn, whorl_result_t rc)
         return "it speaks another version of the protocol";
     case WHORL_E_TRUST:
         return "it does not know this job's secret, or this is another job";
+    case WHORL_E_CONFIG:
+        return "one of the two ends encrypts and the other does not";
     case WHORL_E_NOMEM:
         return "out of memory";
     default:
@@ -198,12 +200,16 @@ static size_t lacking(const struct wh_conn *conn)
     return READ_NBYTES;
 }
 
-/* Lets the handshake take a message that is complete. */
+/* Lets the handshake take a message that is complete, or look at what there is of one. */
 static whorl_result_t shake(struct wh_conn *conn)
 {
-    size_t expects = wh_shake_expects(&conn->shake);
-    if (conn->proved || queue_nbytes(&conn->in) < expects) {
+    size_t expects = wh_shake_expects(&conn->shake), have = queue_nbytes(&conn->in);
+    if (conn->proved) {
         return WHORL_OK;
+    }
+    if (have < expects) {
+        whorl_result_t rc = wh_shake_glance(&conn->shake, conn->in.bytes + conn->in.begin, have);
+        return rc == WHORL_IN_PROGRESS ? WHORL_OK : rc;
     }
 
     uint8_t reply[WH_SHAKE_NBYTES_MAX];

@@ -244,7 +244,7 @@ static void say_wait(struct wh_boot *boot, uint32_t slot)
 
 static void say_over(struct wh_boot *boot, uint32_t slot, whorl_result_t rc, const char *text)
 {
-    struct wh_failure failure = {.rc = rc};
+    struct wh_boot_failure failure = {.rc = rc};
     uint8_t payload[WH_FAILURE_NBYTES_MAX];
     snprintf(failure.text, sizeof(failure.text), "%s", text);
     const struct wh_frame frame = {

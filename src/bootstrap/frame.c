@@ -119,7 +119,7 @@ bool wh_member_decode(const uint8_t *in, size_t nbytes, struct wh_member *member
 
 /* ---- failures ------------------------------------------------------------------------------- */
 
-size_t wh_failure_encode(const struct wh_failure *failure, uint8_t out[WH_FAILURE_NBYTES_MAX])
+size_t wh_failure_encode(const struct wh_boot_failure *failure, uint8_t out[WH_FAILURE_NBYTES_MAX])
 {
     size_t text_nbytes = strnlen(failure->text, WH_TEXT_NBYTES_MAX - 1);
     wh_put_le32(out, (uint32_t)failure->rc);
@@ -127,7 +127,7 @@ size_t wh_failure_encode(const struct wh_failure *failure, uint8_t out[WH_FAILUR
     return 4 + text_nbytes;
 }
 
-void wh_failure_decode(const uint8_t *in, size_t nbytes, struct wh_failure *failure_out)
+void wh_failure_decode(const uint8_t *in, size_t nbytes, struct wh_boot_failure *failure_out)
 {
     static const whorl_result_t known[] = {
 #define RESULT(name, value, text) WHORL_##name,

@@ -104,7 +104,7 @@ void wh_member_encode(const struct wh_member *member, uint8_t out[WH_MEMBER_NBYT
 bool wh_member_decode(const uint8_t *in, size_t nbytes, struct wh_member *member_out);
 
 /** A failure: the result and the text of FAIL and REFUSE. */
-struct wh_failure {
+struct wh_boot_failure {
     whorl_result_t rc;
     char text[WH_TEXT_NBYTES_MAX];
 };
@@ -112,10 +112,10 @@ struct wh_failure {
 enum { WH_FAILURE_NBYTES_MAX = 4 + WH_TEXT_NBYTES_MAX };
 
 /** Returns the bytes written. */
-size_t wh_failure_encode(const struct wh_failure *failure, uint8_t out[WH_FAILURE_NBYTES_MAX]);
+size_t wh_failure_encode(const struct wh_boot_failure *failure, uint8_t out[WH_FAILURE_NBYTES_MAX]);
 
 /** Never fails: an unknown result becomes WHORL_E_PEER, control characters become '?'. */
-void wh_failure_decode(const uint8_t *in, size_t nbytes, struct wh_failure *failure_out);
+void wh_failure_decode(const uint8_t *in, size_t nbytes, struct wh_boot_failure *failure_out);
 
 /** Writes the ranks r < nranks with wanted(ctx, r) as "3, 7-9, 15"; ", ..." where it was cut. */
 void wh_ranks_print(uint32_t nranks, bool (*wanted)(const void *ctx, uint32_t rank),

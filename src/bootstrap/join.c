@@ -223,7 +223,7 @@ static whorl_result_t take_answer(struct wh_boot *boot, const struct wh_frame *f
         return WHORL_OK;
     }
     if (frame->type == WH_FRAME_REFUSE) {
-        struct wh_failure failure;
+        struct wh_boot_failure failure;
         wh_failure_decode(frame->payload, frame->payload_nbytes, &failure);
         return wh_fail(failure.rc, WH_SUBSYS_BOOTSTRAP, "%s", failure.text);
     }

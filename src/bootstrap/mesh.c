@@ -55,7 +55,7 @@ struct mesh {
     uint64_t accept_at_ns; /* not before: there were no descriptors */
 };
 
-static void mesh_break(struct mesh *mesh, const struct wh_failure *failure)
+static void mesh_break(struct mesh *mesh, const struct wh_boot_failure *failure)
 {
     wh_log(WH_LOG_WARN, WH_SUBSYS_BOOTSTRAP, "%s", failure->text);
     wh_service_lock();
@@ -157,7 +157,7 @@ static void call_begin(struct mesh *mesh, uint32_t k)
 
 static void call_failed(struct mesh *mesh, uint32_t k)
 {
-    struct wh_failure failure = {.rc = WHORL_E_PEER};
+    struct wh_boot_failure failure = {.rc = WHORL_E_PEER};
     char who[WH_MEMBER_TEXT_NBYTES], why[WH_DIAL_WHY_NBYTES];
     snprintf(failure.text, sizeof(failure.text),
              "rank %u cannot connect to %s: %s; has it ended, or is there a firewall?",
@@ -491,7 +491,7 @@ static bool edge_is_missing(const void *ctx, uint32_t rank)
 static void mesh_time_out(struct mesh *mesh)
 {
     struct wh_boot *boot = mesh->boot;
-    struct wh_failure failure = {.rc = WHORL_E_TIMEOUT};
+    struct wh_boot_failure failure = {.rc = WHORL_E_TIMEOUT};
     char ranks[512];
     wh_ranks_print(boot->nranks, edge_is_missing, boot, ranks, sizeof(ranks));
     int used = snprintf(

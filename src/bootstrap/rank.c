@@ -95,7 +95,7 @@ void wh_rank_post(struct wh_boot *boot, uint32_t index, const struct wh_frame *f
     wh_service_arm(boot, index);
 }
 
-void wh_rank_break(struct wh_boot *boot, const struct wh_failure *failure, uint32_t origin,
+void wh_rank_break(struct wh_boot *boot, const struct wh_boot_failure *failure, uint32_t origin,
                    uint32_t skip)
 {
     if (boot->failed) {
@@ -121,7 +121,7 @@ void wh_rank_break(struct wh_boot *boot, const struct wh_failure *failure, uint3
 }
 
 /* A failure that this rank is the first to see. */
-static void break_here(struct wh_boot *boot, const struct wh_failure *failure)
+static void break_here(struct wh_boot *boot, const struct wh_boot_failure *failure)
 {
     if (!boot->failed) {
         wh_log(WH_LOG_WARN, WH_SUBSYS_BOOTSTRAP, "%s", failure->text);
@@ -137,7 +137,7 @@ void wh_rank_check_left(struct wh_boot *boot)
         if (!edge->left || nops <= edge->left_nops) {
             continue;
         }
-        struct wh_failure failure = {.rc = WHORL_E_PEER};
+        struct wh_boot_failure failure = {.rc = WHORL_E_PEER};
         char who[WH_MEMBER_TEXT_NBYTES];
         snprintf(failure.text, sizeof(failure.text),
                  "%s left the communicator after %" PRIu64 " operations; rank %u is in operation "
@@ -194,7 +194,7 @@ static bool take_next(struct wh_boot *boot, uint32_t index, const struct wh_fram
 
 static void take_fail(struct wh_boot *boot, uint32_t index, const struct wh_frame *frame)
 {
-    struct wh_failure failure;
+    struct wh_boot_failure failure;
     wh_failure_decode(frame->payload, frame->payload_nbytes, &failure);
     if (!boot->failed) {
         wh_log(WH_LOG_INFO, WH_SUBSYS_BOOTSTRAP, "rank %u passed on a failure of rank %u: %s",
@@ -244,7 +244,7 @@ static bool take(struct wh_boot *boot, uint32_t index, const struct wh_frame *fr
 static void edge_lost(struct wh_boot *boot, struct wh_edge *edge, bool nonsense)
 {
     if (!edge->left && !boot->failed) {
-        struct wh_failure failure = {.rc = WHORL_E_PEER};
+        struct wh_boot_failure failure = {.rc = WHORL_E_PEER};
         char who[WH_MEMBER_TEXT_NBYTES];
         wh_member_print(&edge->peer, who);
         int error = edge->conn.error;

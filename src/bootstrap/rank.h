@@ -76,7 +76,7 @@ struct wh_boot {
     struct wh_edge edges[WH_EDGES_MAX];
     struct wh_letter *inbox, **inbox_end;
     uint64_t ncollectives; /* begun by this rank */
-    struct wh_failure failure;
+    struct wh_boot_failure failure;
     bool failed;
     bool told;        /* on_failure() was called, or must not be */
     bool in_callback; /* it, or on_status(), is running */
@@ -122,7 +122,7 @@ void wh_rank_post(struct wh_boot *boot, uint32_t index, const struct wh_frame *f
  * The job has failed: remembers it if it is the first failure, tells all edges but skip
  * (WH_NO_EDGE: none), wakes whoever waits. origin is the rank where it began.
  */
-void wh_rank_break(struct wh_boot *boot, const struct wh_failure *failure, uint32_t origin,
+void wh_rank_break(struct wh_boot *boot, const struct wh_boot_failure *failure, uint32_t origin,
                    uint32_t skip);
 
 /** Breaks if this rank has begun more operations than a peer had when it left. */

@@ -133,7 +133,7 @@ static enum next take_verdict(struct survivor *me, const uint8_t *payload, size_
 
 static enum next take_over(struct survivor *me, const struct wh_frame *frame)
 {
-    struct wh_failure failure;
+    struct wh_boot_failure failure;
     wh_failure_decode(frame->payload, frame->payload_nbytes, &failure);
     return fail(me, wh_fail(failure.rc, WH_SUBSYS_BOOTSTRAP, "%s", failure.text));
 }
@@ -392,10 +392,9 @@ static enum next gather(struct leader *leader)
 static whorl_result_t judge(struct survivor *me, uint8_t *payload)
 {
     struct wh_boot *boot = me->boot;
-    struct wh_ticket ticket = {.naddrs = boot->self.naddrs};
-    memcpy(ticket.addrs, boot->self.addrs, sizeof(ticket.addrs));
+    struct wh_ticket ticket;
     int listener;
-    whorl_result_t rc = wh_self_listen(wh_ticket_loopback(&ticket), 0, &listener, &ticket.port);
+    whorl_result_t rc = wh_self_host(&boot->self, &ticket, &listener);
     if (rc != WHORL_OK) {
         return rc;
     }

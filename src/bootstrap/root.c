@@ -24,6 +24,7 @@
 
 #include "base/bits.h"
 #include "base/clock.h"
+#include "base/crypto.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "bootstrap/conn.h"
@@ -73,7 +74,7 @@ struct root {
     bool welcomed;
     bool refusing;
     uint32_t nrefused;
-    struct wh_failure failure; /* why, when refusing */
+    struct wh_boot_failure failure; /* why, when refusing */
 };
 
 /* ---- guests --------------------------------------------------------------------------------- */
@@ -144,7 +145,7 @@ static void guest_answer(struct root *root, struct guest *guest, const struct wh
     }
 }
 
-static void guest_refuse(struct root *root, struct guest *guest, const struct wh_failure *failure)
+static void guest_refuse(struct root *root, struct guest *guest, const struct wh_boot_failure *failure)
 {
     uint8_t payload[WH_FAILURE_NBYTES_MAX];
     const struct wh_frame frame = {
@@ -198,6 +199,7 @@ static void close_door(struct root *root)
     close(root->listener);
     root->listener = -1;
     root->welcomed = true;
+    wh_crypto_leave(); /* the process may end as soon as its ranks are told */
     wh_log(WH_LOG_INFO, WH_SUBSYS_BOOTSTRAP, "all %u ranks have joined", root->nranks);
 }
 
@@ -218,7 +220,7 @@ static void refuse(struct root *root, struct guest *guest)
     root->nrefused++;
 }
 
-static void refuse_all(struct root *root, const struct wh_failure *failure)
+static void refuse_all(struct root *root, const struct wh_boot_failure *failure)
 {
     wh_log(WH_LOG_WARN, WH_SUBSYS_BOOTSTRAP, "the ranks cannot join: %s", failure->text);
     root->refusing = true;
@@ -237,7 +239,7 @@ static bool seat_is_empty(const void *ctx, uint32_t rank)
 
 static void refuse_for_missing(struct root *root)
 {
-    struct wh_failure failure = {.rc = WHORL_E_TIMEOUT};
+    struct wh_boot_failure failure = {.rc = WHORL_E_TIMEOUT};
     int nchars = snprintf(failure.text, sizeof(failure.text),
                           "%u of %u ranks joined; missing: ", root->nseated, root->nranks);
     wh_ranks_print(root->nranks, seat_is_empty, root, failure.text + nchars,
@@ -261,7 +263,7 @@ static bool seats_open(struct root *root, uint32_t nranks)
 
 /* Fills *failure and returns false if guest cannot have its seat. */
 static bool seat_check(const struct root *root, const struct wh_member *member,
-                       struct wh_failure *failure)
+                       struct wh_boot_failure *failure)
 {
     char who[WH_HOST_NBYTES + 32];
     snprintf(who, sizeof(who), "pid %u on host %s", member->pid, member->host);
@@ -351,7 +353,7 @@ static bool guest_sit(struct root *root, struct guest *guest, const struct wh_fr
         return false;
     }
 
-    struct wh_failure failure = {.rc = WHORL_E_ARG};
+    struct wh_boot_failure failure = {.rc = WHORL_E_ARG};
     if (member->rank >= member->nranks) {
         snprintf(failure.text, sizeof(failure.text), "there is no rank %u of %u ranks",
                  member->rank, member->nranks);
@@ -363,7 +365,7 @@ static bool guest_sit(struct root *root, struct guest *guest, const struct wh_fr
         return true;
     }
     if (root->nranks == 0 && !seats_open(root, member->nranks)) {
-        failure = (struct wh_failure){.rc = WHORL_E_NOMEM, .text = "the root has no memory"};
+        failure = (struct wh_boot_failure){.rc = WHORL_E_NOMEM, .text = "the root has no memory"};
         guest_refuse(root, guest, &failure);
         return true;
     }
@@ -375,7 +377,7 @@ static bool guest_sit(struct root *root, struct guest *guest, const struct wh_fr
         guest->seated = true;
         refuse_all(root, &failure);
     } else if (!guest_seat(root, guest)) {
-        failure = (struct wh_failure){.rc = WHORL_E_NOMEM, .text = "the root has no memory"};
+        failure = (struct wh_boot_failure){.rc = WHORL_E_NOMEM, .text = "the root has no memory"};
         guest_refuse(root, guest, &failure);
     }
     return true;
@@ -387,7 +389,7 @@ static bool guest_sit(struct root *root, struct guest *guest, const struct wh_fr
 static void guest_lost(struct root *root, uint32_t i)
 {
     struct guest *guest = root->guests[i];
-    struct wh_failure failure = {.rc = WHORL_E_PEER};
+    struct wh_boot_failure failure = {.rc = WHORL_E_PEER};
     snprintf(failure.text, sizeof(failure.text),
              "rank %u (host %s, pid %u) died or gave up while the ranks were joining",
              guest->member.rank, guest->member.host, guest->member.pid);

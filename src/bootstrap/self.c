@@ -5,6 +5,8 @@
 #include "base/config.h"
 #include "base/log.h"
 
+#include <string.h>
+
 whorl_result_t wh_self_family(enum wh_family *family_out)
 {
     const struct wh_config *config;
@@ -41,4 +43,18 @@ whorl_result_t wh_self_listen(const struct wh_addr *loopback, uint16_t port, int
     }
     return loopback != NULL ? wh_sock_listen_at(loopback, port, fd_out, port_out)
                             : wh_sock_listen(family, port, fd_out, port_out);
+}
+
+whorl_result_t wh_self_host(const struct wh_member *self, struct wh_ticket *ticket_out, int *fd_out)
+{
+    struct wh_ticket ticket = {.naddrs = self->naddrs};
+    memcpy(ticket.addrs, self->addrs, sizeof(ticket.addrs));
+    whorl_result_t rc = wh_self_listen(wh_ticket_loopback(&ticket), 0, fd_out, &ticket.port);
+    for (uint32_t i = 0; i < ticket.naddrs; i++) {
+        ticket.addrs[i].port = ticket.port;
+    }
+    if (rc == WHORL_OK) {
+        *ticket_out = ticket;
+    }
+    return rc;
 }

@@ -23,4 +23,13 @@ WH_MUST_CHECK whorl_result_t wh_self_addrs(struct wh_addr addrs_out[WH_NADDRS_MA
 WH_MUST_CHECK whorl_result_t wh_self_listen(const struct wh_addr *loopback, uint16_t port,
                                             int *fd_out, uint16_t *port_out);
 
+/**
+ * What a root in the process of this rank needs: a ticket, without a secret yet, for the addresses at
+ * which the rank can be reached, and the listener for it, which the caller closes.
+ *
+ * Errors    WHORL_E_CONFIG, WHORL_E_SYS, reported.
+ */
+WH_MUST_CHECK whorl_result_t wh_self_host(const struct wh_member *self,
+                                          struct wh_ticket *ticket_out, int *fd_out);
+
 #endif

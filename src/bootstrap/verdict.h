@@ -3,19 +3,17 @@
  * What survivors agree on: who is left, and where and with which secret they meet. As bytes, the
  * payload of RESULT:
  *
- *     0  port of the new root     84  nonce, 16 bytes
- *     2  number of addresses     100  number of ranks of the old job
- *     4  addresses, 5 x 16       104  a bit for each of them: alive
+ *     0  the venue (venue.h)     100  number of ranks of the old job
+ *                                104  a bit for each of them: alive
  *
- * The new secret does not travel: it is the first half of HMAC-SHA256(old secret, "whorl regroup" |
- * epoch | payload), so only who knew the old secret can know it, and a verdict that was changed on
- * its way leads to a secret that nobody else has.
+ * The new secret does not travel: it is wh_secret_derive(old secret, "whorl regroup", epoch |
+ * payload), so a verdict that was changed on its way leads to a secret that nobody else has.
  */
 #ifndef WH_BOOTSTRAP_VERDICT_H
 #define WH_BOOTSTRAP_VERDICT_H
 
 #include "base/macros.h"
-#include "bootstrap/ticket.h"
+#include "bootstrap/venue.h"
 
 #include <whorl/whorl.h>
 

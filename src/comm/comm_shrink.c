@@ -14,6 +14,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* This rank's place among those that are left. */
 static void find_place(const struct whorl_comm *comm, const bool *alive, struct wh_comm_args *args)
@@ -87,6 +88,7 @@ whorl_result_t wh_comm_shrink(struct whorl_comm *comm, const int *excluded, size
     if (rc == WHORL_OK) {
         rc = wh_comm_create(&args, new_comm_out);
     }
+    explicit_bzero(&args.id, sizeof(args.id));
     wh_log_set_rank(rank_before);
     return rc;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Splitting: everyone tells color and key; the first rank of each color makes an id for it;
- * everyone learns all ids and joins the one of its color. A new communicator is like any other from
- * then on.
+ * Splitting: everyone tells color and key; the first rank of each color makes an id for it and tells
+ * where its ranks meet; everyone makes the id of its color of that and joins. A new communicator is
+ * like any other from then on. Its secret does not travel: bootstrap derives it from this one's.
  */
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -54,7 +54,8 @@ static void find_place(const struct whorl_comm *comm, const uint8_t *choices,
     }
 }
 
-static whorl_result_t split(struct whorl_comm *comm, uint8_t *choices, whorl_id_t *ids,
+/* venues: WH_VENUE_NBYTES for each rank. The caller wipes args->id. */
+static whorl_result_t split(struct whorl_comm *comm, const uint8_t *choices, uint8_t *venues,
                             struct wh_comm_args *args, struct whorl_comm **new_comm_out)
 {
     bool takes_part = choice_color(choices, comm->rank) != WHORL_SPLIT_NOCOLOR;
@@ -62,14 +63,16 @@ static whorl_result_t split(struct whorl_comm *comm, uint8_t *choices, whorl_id_
     if (takes_part) {
         find_place(comm, choices, args, &first);
     }
-    memset(ids, 0, comm->nranks * sizeof(*ids));
     whorl_result_t rc = WHORL_OK;
     if (takes_part && first == comm->rank) {
-        rc = wh_boot_id_create(&ids[comm->rank]);
+        rc = wh_boot_split_create(comm->boot, venues + (size_t)first * WH_VENUE_NBYTES, &args->id);
     }
     if (rc == WHORL_OK) {
-        rc = wh_boot_allgather(comm->boot, ids, sizeof(*ids),
+        rc = wh_boot_allgather(comm->boot, venues, WH_VENUE_NBYTES,
                                wh_deadline_after_ms(comm->init_timeout_ms));
+    }
+    if (rc == WHORL_OK && takes_part && first != comm->rank) {
+        rc = wh_boot_split_read(comm->boot, venues + (size_t)first * WH_VENUE_NBYTES, &args->id);
     }
     if (rc != WHORL_OK) {
         return rc;
@@ -78,7 +81,6 @@ static whorl_result_t split(struct whorl_comm *comm, uint8_t *choices, whorl_id_
         *new_comm_out = NULL;
         return WHORL_OK;
     }
-    args->id = ids[first];
     return wh_comm_create(args, new_comm_out);
 }
 
@@ -108,22 +110,23 @@ whorl_result_t wh_comm_split(struct whorl_comm *comm, int color, int key,
         return rc;
     }
     uint8_t *choices = calloc(comm->nranks, CHOICE_NBYTES);
-    whorl_id_t *ids = calloc(comm->nranks, sizeof(*ids));
-    if (choices == NULL || ids == NULL) {
+    uint8_t *venues = calloc(comm->nranks, WH_VENUE_NBYTES);
+    if (choices == NULL || venues == NULL) {
         rc = wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory to split %u ranks", comm->nranks);
         goto undo_alloc;
     }
     rc = gather_choices(comm, color, key, choices);
     if (rc == WHORL_OK) {
         struct wh_comm_args args = {.options = *options};
-        rc = split(comm, choices, ids, &args, new_comm_out);
+        rc = split(comm, choices, venues, &args, new_comm_out);
+        explicit_bzero(&args.id, sizeof(args.id));
     }
 
 undo_alloc:
     if (rc != WHORL_OK) {
         rc = wh_comm_fail(comm, rc, wh_error_get());
     }
-    free(ids);
+    free(venues);
     free(choices);
     return rc;
 }

@@ -5,6 +5,7 @@
  * knows of every other, so all come to the same.
  */
 #include "algorithms/hier.h"
+#include "algorithms/hier_prompt.h"
 #include "base/log.h"
 #include "comm/comm.h"
 #include "topology/groups.h"
@@ -112,7 +113,12 @@ static const void *choose(void *ctx, const struct wh_compose_problem *problem, s
         return NULL;
     }
     const struct wh_hier_algo *hier =
-        wh_hier_select(problem->coll, problem->hosts, &comm->local_fabric, &comm->fabric, nbytes);
+        wh_hier_select(&(struct wh_hier_query){.coll = problem->coll,
+                                               .hosts = problem->hosts,
+                                               .local = &comm->local_fabric,
+                                               .net = &comm->fabric,
+                                               .nbytes = nbytes,
+                                               .forbidden = comm->algos.forbidden_hier});
     const struct wh_problem flat_problem = {problem->coll, problem->rank, comm->nranks,
                                             problem->root};
     const struct wh_algo *flat =
@@ -135,14 +141,13 @@ static whorl_result_t compose(void *ctx, const void *chosen,
 
 static const void *choose_rail(void *ctx, const struct wh_problem *problem, size_t nbytes)
 {
-    extern const struct wh_algo wh_algo_alltoall_pairwise;
     const struct whorl_comm *comm = ctx;
     if (problem->coll == WH_COLL_ALL_TO_ALL) {
         return &wh_algo_alltoall_pairwise; /* the one that there is, and for rails only */
     }
     const struct wh_algo *algo = wh_tuner_select(problem, nbytes, &comm->fabric, &comm->algos);
     if (algo == NULL) { /* WHORL_ALGO may leave out what only rails use */
-        const struct wh_algo_mask all = {UINT64_MAX};
+        const struct wh_algo_mask all = {.allowed = UINT64_MAX};
         algo = wh_tuner_select(problem, nbytes, &comm->fabric, &all);
     }
     return algo;
@@ -155,7 +160,14 @@ static whorl_result_t build_rail(void *ctx, const void *chosen, const struct wh_
     return wh_algo_build(chosen, problem, sched_out);
 }
 
-static const struct wh_hier_choices choices = {choose, compose, choose_rail, build_rail};
+static whorl_result_t is_prompt(void *ctx, const void *chosen, const struct wh_problem *problem,
+                                bool *is_prompt_out)
+{
+    (void)ctx;
+    return wh_algo_is_prompt(chosen, problem, is_prompt_out);
+}
+
+static const struct wh_hier_choices choices = {choose, compose, choose_rail, build_rail, is_prompt};
 
 /* Hosts work together only if each of them has an arena, or one rank. */
 static whorl_result_t have_all_arenas(struct whorl_comm *comm, uint64_t deadline_ns, bool *out)

@@ -12,7 +12,9 @@
 #include "base/log.h"
 #include "comm/comm.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -311,8 +313,58 @@ static whorl_result_t read_root(wh_launch_lookup_fn lookup, const struct launche
 /* Does an address that is not resolved yet stay on this host for sure? */
 static bool is_loopback(const char *root)
 {
-    return strncmp(root, "127.", 4) == 0 || strncmp(root, "[::1]", 5) == 0 ||
-           strncmp(root, "localhost:", 10) == 0;
+    char host[sizeof("255.255.255.255")];
+    struct in_addr addr;
+    size_t nbytes = strcspn(root, ":");
+    bool is_number = nbytes < sizeof(host);
+    if (is_number) {
+        memcpy(host, root, nbytes);
+        host[nbytes] = '\0';
+        is_number = inet_pton(AF_INET, host, &addr) == 1;
+    }
+    return (is_number && ntohl(addr.s_addr) >> 24 == IN_LOOPBACKNET) ||
+           strncmp(root, "[::1]:", 6) == 0 || strncmp(root, "localhost:", 10) == 0;
+}
+
+/* Who meets beyond this host without a secret of its own: is told what that means, or that it
+ * cannot be. */
+static whorl_result_t check_secret(const struct wh_config *config, const struct wh_launch *launch)
+{
+    if (config->secret[0] != '\0' || is_loopback(launch->root)) {
+        return WHORL_OK;
+    }
+    if (config->encrypt) {
+        return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
+                       "WHORL_ENCRYPT=1 protects against nobody while WHORL_SECRET is not set: set "
+                       "it to the same random text on every rank, for instance what `openssl rand "
+                       "-hex 16` prints (whorl-run does so by itself)");
+    }
+    if (launch->rank == 0) {
+        wh_log(WH_LOG_WARN, WH_SUBSYS_INIT,
+               "WHORL_SECRET is not set: whoever reaches %s and guesses the job's name can "
+               "disturb it; set it to the same random text on every rank",
+               launch->root);
+    }
+    return WHORL_OK;
+}
+
+/* What the variables of l, which are set, say. */
+static whorl_result_t read_all(wh_launch_lookup_fn lookup, const struct launcher *l,
+                               const struct wh_config *config, struct wh_launch *launch)
+{
+    whorl_result_t rc = read_place(lookup, l, launch);
+    if (rc == WHORL_OK) {
+        rc = read_root(lookup, l, config, launch);
+    }
+    if (rc == WHORL_OK) {
+        rc = read_secret(lookup, l, config, launch);
+    }
+    if (rc != WHORL_OK) {
+        return rc;
+    }
+    wh_log(WH_LOG_INFO, WH_SUBSYS_INIT, "started by %s: rank %u of %u, root at %s", l->name,
+           launch->rank, launch->nranks, launch->root);
+    return check_secret(config, launch);
 }
 
 whorl_result_t wh_launch_read(wh_launch_lookup_fn lookup, const struct wh_config *config,
@@ -324,26 +376,12 @@ whorl_result_t wh_launch_read(wh_launch_lookup_fn lookup, const struct wh_config
             continue;
         }
         struct wh_launch launch = {0};
-        whorl_result_t rc = read_place(lookup, l, &launch);
+        whorl_result_t rc = read_all(lookup, l, config, &launch);
         if (rc == WHORL_OK) {
-            rc = read_root(lookup, l, config, &launch);
+            *launch_out = launch;
         }
-        if (rc == WHORL_OK) {
-            rc = read_secret(lookup, l, config, &launch);
-        }
-        if (rc != WHORL_OK) {
-            return rc;
-        }
-        wh_log(WH_LOG_INFO, WH_SUBSYS_INIT, "started by %s: rank %u of %u, root at %s", l->name,
-               launch.rank, launch.nranks, launch.root);
-        if (config->secret[0] == '\0' && launch.rank == 0 && !is_loopback(launch.root)) {
-            wh_log(WH_LOG_WARN, WH_SUBSYS_INIT,
-                   "WHORL_SECRET is not set: whoever reaches %s and guesses the job's name can "
-                   "disturb it; set it to the same random text on every rank",
-                   launch.root);
-        }
-        *launch_out = launch;
-        return WHORL_OK;
+        explicit_bzero(&launch, sizeof(launch));
+        return rc;
     }
     return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
                    "no launcher's variables in the environment: set RANK and WORLD_SIZE (and "

@@ -43,7 +43,7 @@ static whorl_result_t start_hier(struct wh_work *work, struct wh_call *call)
     number_collective(call);
     whorl_result_t rc = wh_hier_start(call->comm->hier, call->coll, call->root, &call->op);
     if (rc == WHORL_OK) {
-        *work = (struct wh_work){.way = WH_WORK_HIER, .algo = "hosts"};
+        *work = (struct wh_work){.way = WH_WORK_HIER, .algo = wh_hier_algo(call->comm->hier)};
     }
     return rc;
 }
@@ -101,10 +101,29 @@ static whorl_result_t start_on_links(struct wh_work *work, struct wh_call *call)
     if (has_order) {
         place_blocks(row, hosts->ranks, call);
     }
-    rc = wh_run_start(row->plan, &call->op);
+    bool has_front = comm->hier != NULL && !wh_coll_is_p2p(call->coll);
+    rc = has_front ? wh_hier_start_front(comm->hier, call->coll, call->root, &call->op,
+                                         row->algo->name)
+                   : wh_run_start(row->plan, &call->op);
     if (rc == WHORL_OK) {
         row->busy = true;
-        *work = (struct wh_work){.way = WH_WORK_LINKS, .row = row, .algo = row->algo->name};
+        *work = (struct wh_work){.way = WH_WORK_LINKS,
+                                 .row = row,
+                                 .op = has_front ? &call->op : NULL,
+                                 .algo = row->algo->name};
+    }
+    return rc;
+}
+
+/* Over links where hosts have arenas: others may have called what is put together of these, so all
+ * compare their calls as such calls do, and then the schedule runs. */
+static whorl_result_t advance_front(struct wh_work *work, struct whorl_comm *comm, bool *moved_out)
+{
+    whorl_result_t rc = wh_hier_advance(comm->hier, moved_out);
+    wh_hier_wake(comm->hier);
+    if (rc == WHORL_OK) {
+        rc = wh_run_start(work->row->plan, work->op);
+        work->op = NULL;
     }
     return rc;
 }
@@ -131,7 +150,10 @@ whorl_result_t wh_work_advance(struct wh_work *work, struct whorl_comm *comm, bo
         wh_hier_wake(comm->hier);
         break;
     case WH_WORK_LINKS:
-        rc = wh_run_advance(work->row->plan, moved_out);
+        rc = work->op != NULL ? advance_front(work, comm, moved_out) : WHORL_OK;
+        if (rc == WHORL_OK) {
+            rc = wh_run_advance(work->row->plan, moved_out);
+        }
         break;
     case WH_WORK_NONE:
         assert(false);
@@ -143,6 +165,9 @@ void wh_work_end(struct wh_work *work, struct whorl_comm *comm, whorl_result_t r
 {
     if (work->way == WH_WORK_LINKS) {
         work->row->busy = false;
+        if (work->op != NULL) {
+            wh_hier_leave(comm->hier);
+        }
     } else if (work->way == WH_WORK_ARENA && rc != WHORL_OK) {
         wh_arena_leave(comm->arena);
     } else if (work->way == WH_WORK_HIER && rc != WHORL_OK) {
@@ -156,7 +181,7 @@ void wh_work_signature(const struct wh_work *work, const struct whorl_comm *comm
 {
     if (work->way == WH_WORK_ARENA) {
         wh_arena_signature(comm->arena, sig_out);
-    } else if (work->way == WH_WORK_HIER) {
+    } else if (work->way == WH_WORK_HIER || work->op != NULL) {
         wh_hier_signature(comm->hier, sig_out);
     } else {
         *sig_out = work->row->plan->signature;
@@ -168,7 +193,7 @@ void wh_work_describe(const struct wh_work *work, const struct whorl_comm *comm,
 {
     if (work->way == WH_WORK_ARENA) {
         wh_arena_describe(comm->arena, text, text_nbytes);
-    } else if (work->way == WH_WORK_HIER) {
+    } else if (work->way == WH_WORK_HIER || work->op != NULL) {
         wh_hier_describe(comm->hier, text, text_nbytes);
     } else if (work->way == WH_WORK_LINKS) {
         wh_run_describe(work->row->plan, text, text_nbytes);

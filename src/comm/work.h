@@ -13,6 +13,7 @@ enum wh_work_way { WH_WORK_NONE, WH_WORK_ARENA, WH_WORK_HIER, WH_WORK_LINKS };
 struct wh_work {
     enum wh_work_way way;    /* NONE: not started, or over */
     struct wh_plan_row *row; /* with LINKS */
+    const struct wh_op *op;  /* with LINKS while the ranks compare their calls; else NULL */
     const char *algo;        /* static text */
 };
 
@@ -20,7 +21,7 @@ struct wh_work {
 bool wh_work_is_whole(const struct wh_call *call);
 
 /**
- * Starts a call, and numbers it. WHORL_IN_PROGRESS: not yet, what it needs is busy; any other error
+ * Starts a call, which stays where it is until it is over, and numbers it. WHORL_IN_PROGRESS: not yet, what it needs is busy; any other error
  * is reported and leaves nothing at work.
  */
 WH_MUST_CHECK whorl_result_t wh_work_start(struct wh_work *work, struct wh_call *call);

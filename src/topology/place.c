@@ -44,6 +44,27 @@ static whorl_result_t set_source(hwloc_topology_t topology, const char *file)
     return WHORL_OK;
 }
 
+/* Is text a list that hwloc may read? It takes what it does not understand for a 0, and a number for
+ * as many bits. */
+static bool is_list(const char *text)
+{
+    enum { NDIGITS_MAX = 6 };
+    for (;;) {
+        size_t ndigits = strspn(text, "0123456789");
+        if (ndigits == 0 || ndigits > NDIGITS_MAX) {
+            return false;
+        }
+        text += ndigits;
+        if (*text == '\0') {
+            return true;
+        }
+        if (*text != ',' && *text != '-') {
+            return false;
+        }
+        text++;
+    }
+}
+
 /* The cores on which the process may run, or those that it is to pretend. */
 static whorl_result_t read_cpus(hwloc_topology_t topology, const char *text, hwloc_bitmap_t cpus)
 {
@@ -54,10 +75,7 @@ static whorl_result_t read_cpus(hwloc_topology_t topology, const char *text, hwl
         }
         return WHORL_OK;
     }
-    /* hwloc takes what it does not understand for a 0. */
-    bool is_list = strspn(text, "0123456789,-") == strlen(text) && strspn(text, ",-") == 0 &&
-                   hwloc_bitmap_list_sscanf(cpus, text) == 0;
-    if (!is_list || hwloc_bitmap_iszero(cpus) ||
+    if (!is_list(text) || hwloc_bitmap_list_sscanf(cpus, text) != 0 || hwloc_bitmap_iszero(cpus) ||
         !hwloc_bitmap_isincluded(cpus, hwloc_topology_get_complete_cpuset(topology))) {
         return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_GRAPH,
                        "WHORL_TOPO_CPU=%s names no cores of the machine: use a list such as "

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The grammar of WHORL_ALGO, which is NCCL_ALGO's. */
+#include "algorithms/hier.h"
 #include "base/log.h"
 #include "tuner/select.h"
 
@@ -90,26 +91,73 @@ bool wh_algo_mask_has_arena(const struct wh_algo_mask *mask, enum wh_coll coll)
     return (mask->allowed & arena_of(coll)) != 0;
 }
 
-static uint64_t rows_of(enum wh_coll coll)
+/* What a list means, or what there is for a collective. */
+struct rows {
+    uint64_t plain; /* as wh_algo_mask.allowed */
+    uint64_t hier;  /* a bit per row of wh_hier_algos */
+};
+
+static struct rows common_rows(struct rows a, struct rows b)
 {
-    uint64_t rows = UINT64_C(1) << LINKS_BIT | arena_of(coll);
+    return (struct rows){a.plain & b.plain, a.hier & b.hier};
+}
+
+/* Of all that there is for a collective, allows only these. */
+static void allow(struct wh_algo_mask *mask, struct rows own, struct rows these)
+{
+    mask->allowed = (mask->allowed & ~own.plain) | these.plain;
+    mask->forbidden_hier = (mask->forbidden_hier | own.hier) & ~these.hier;
+}
+
+static struct rows rows_of(enum wh_coll coll)
+{
+    struct rows rows = {.plain = UINT64_C(1) << LINKS_BIT | arena_of(coll)};
     for (size_t i = 0; i < wh_nalgos; i++) {
         if (wh_algos[i]->coll == coll) {
-            rows |= UINT64_C(1) << i;
-            rows &= ~(UINT64_C(1) << LINKS_BIT);
+            rows.plain |= UINT64_C(1) << i;
+            rows.plain &= ~(UINT64_C(1) << LINKS_BIT);
         }
+    }
+    for (size_t i = 0; i < wh_nhier_algos; i++) {
+        rows.hier |= wh_hier_algos[i]->coll == coll ? UINT64_C(1) << i : 0;
     }
     return rows;
 }
 
-/* Rows that a name means; false if it is no name at all. */
-static bool rows_named(struct word name, uint64_t *rows_out)
+/* Rows of wh_hier_algos of that name. */
+static uint64_t hier_named(struct word name)
 {
-    bool known = word_is(name, "arena");
     uint64_t rows = 0;
-    for (int coll = 0; coll < WH_NCOLLS && known; coll++) {
+    for (size_t i = 0; i < wh_nhier_algos; i++) {
+        rows |= word_is(name, wh_hier_algos[i]->name) ? UINT64_C(1) << i : 0;
+    }
+    return rows;
+}
+
+/* Adds what belongs together: arenas of several hosts are put together somehow, and what is put
+ * together is arenas. */
+static void complete(struct rows *rows)
+{
+    for (int c = 0; c < WH_NCOLLS; c++) {
+        enum wh_coll coll = (enum wh_coll)c;
+        uint64_t own = rows_of(coll).hier;
+        if ((rows->plain & arena_of(coll)) != 0 && (rows->hier & own) == 0) {
+            rows->hier |= own;
+        } else if ((rows->hier & own) != 0) {
+            rows->plain |= arena_of(coll);
+        }
+    }
+}
+
+/* Rows that a name means; false if it is no name at all. */
+static bool rows_named(struct word name, struct rows *rows_out)
+{
+    bool is_arena = word_is(name, "arena");
+    uint64_t rows = 0, hier = hier_named(name);
+    for (int coll = 0; coll < WH_NCOLLS && is_arena; coll++) {
         rows |= arena_of((enum wh_coll)coll);
     }
+    bool known = is_arena || hier != 0;
     for (size_t i = 0; i < wh_nalgos; i++) {
         bool hit = word_is(name, wh_algos[i]->name);
         for (size_t a = 0; a < ARRAY_LEN(aliases) && !hit; a++) {
@@ -122,13 +170,13 @@ static bool rows_named(struct word name, uint64_t *rows_out)
     for (size_t i = 0; i < ARRAY_LEN(nccl_only); i++) {
         known |= word_is(name, nccl_only[i]);
     }
-    *rows_out = rows;
+    *rows_out = (struct rows){rows, hier};
     return known;
 }
 
 static whorl_result_t unknown_name(struct word name, const char *setting)
 {
-    char known[512] = "arena";
+    char known[512] = "arena, leader, rails";
     size_t used = strlen(known);
     for (size_t i = 0; i < wh_nalgos; i++) {
         bool seen = strcmp(wh_algos[i]->name, "p2p") == 0;
@@ -145,26 +193,32 @@ static whorl_result_t unknown_name(struct word name, const char *setting)
                    (int)name.len, name.at, known);
 }
 
-static whorl_result_t parse_list(struct word list, const char *setting, uint64_t *rows_out)
+static whorl_result_t parse_list(struct word list, const char *setting, struct rows *rows_out)
 {
     bool invert = list.len > 0 && list.at[0] == '^';
     if (invert) {
         list.at++;
         list.len--;
     }
-    uint64_t rows = 0;
+    struct rows rows = {0, 0};
     struct word name;
     while (cut(&list, ',', &name)) {
-        uint64_t named;
+        struct rows named;
         if (name.len == 0) {
             continue;
         }
         if (!rows_named(name, &named)) {
             return unknown_name(name, setting);
         }
-        rows |= named;
+        rows.plain |= named.plain;
+        rows.hier |= named.hier;
     }
-    *rows_out = invert ? ~rows : rows;
+    if (invert) {
+        rows = (struct rows){~rows.plain, ~rows.hier};
+    } else {
+        complete(&rows);
+    }
+    *rows_out = rows;
     return WHORL_OK;
 }
 
@@ -187,20 +241,20 @@ static bool function_named(struct word name, enum wh_coll *coll_out)
 }
 
 /* One part between semicolons: `list`, or `function:list`. */
-static whorl_result_t parse_part(struct word part, const char *setting, uint64_t *allowed)
+static whorl_result_t parse_part(struct word part, const char *setting, struct wh_algo_mask *mask)
 {
-    uint64_t rows;
+    struct rows rows;
     const char *colon = memchr(part.at, ':', part.len);
     if (colon == NULL) {
         whorl_result_t rc = parse_list(part, setting, &rows);
         for (int c = 0; rc == WHORL_OK && c < WH_NCOLLS; c++) {
             enum wh_coll coll = (enum wh_coll)c;
-            uint64_t own = rows_of(coll);
+            struct rows own = rows_of(coll), these = common_rows(own, rows);
             /* Messages and barriers have one algorithm over links, and nothing takes it away. */
             bool is_basic = wh_coll_is_p2p(coll) || coll == WH_COLL_BARRIER;
-            if ((own & rows) != 0) {
-                uint64_t kept = is_basic ? own & ~arena_of(coll) : 0;
-                *allowed = (*allowed & ~own) | (own & rows) | kept;
+            if (these.plain != 0) {
+                these.plain |= is_basic ? own.plain & ~arena_of(coll) : 0;
+                allow(mask, own, these);
             }
         }
         return rc;
@@ -220,29 +274,29 @@ static whorl_result_t parse_part(struct word part, const char *setting, uint64_t
     if (rc != WHORL_OK) {
         return rc;
     }
-    uint64_t own = rows_of(coll);
-    if ((own & rows) == 0) {
+    struct rows own = rows_of(coll), these = common_rows(own, rows);
+    if (these.plain == 0) {
         return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV, "WHORL_ALGO=%s leaves no algorithm for %s",
                        setting, wh_coll_str(coll));
     }
-    *allowed = (*allowed & ~own) | (own & rows);
+    allow(mask, own, these);
     return WHORL_OK;
 }
 
 whorl_result_t wh_algo_mask_parse(const char *text, struct wh_algo_mask *mask_out)
 {
-    uint64_t allowed = UINT64_MAX;
+    struct wh_algo_mask mask = {.allowed = UINT64_MAX};
     struct word rest = {text, strlen(text)};
     struct word part;
     while (cut(&rest, ';', &part)) {
         if (part.len == 0) {
             continue;
         }
-        whorl_result_t rc = parse_part(part, text, &allowed);
+        whorl_result_t rc = parse_part(part, text, &mask);
         if (rc != WHORL_OK) {
             return rc;
         }
     }
-    mask_out->allowed = allowed;
+    *mask_out = mask;
     return WHORL_OK;
 }

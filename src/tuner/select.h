@@ -9,17 +9,22 @@
 
 #include "algorithms/algo.h"
 
-/** What the user allows, parsed from WHORL_ALGO: a bit per algorithm of wh_algos, and of the arena
- *  a bit per collective. */
+/** What the user allows, parsed from WHORL_ALGO. */
 struct wh_algo_mask {
-    uint64_t allowed;
+    uint64_t allowed;        /* a bit per algorithm of wh_algos, and of the arena one per collective */
+    uint64_t forbidden_hier; /* a bit per row of wh_hier_algos: those that are not allowed */
 };
 
 /**
  * Parses `[list;]function:list;...`; a list is comma separated names, ^ before it inverts it; case
  * does not matter. Functions: AllReduce, AllGather, ReduceScatter, Broadcast, Reduce, AllToAll,
- * Gather, Scatter (also with underscores). Names: arena, those of wh_algos and NCCL's; a name that exists only in NCCL matches
- * nothing. Ring means chain for broadcast and reduce, PAT means circulant.
+ * Gather, Scatter (also with underscores). Names: arena, leader and rails, those of wh_algos and
+ * NCCL's; a name that exists only in NCCL matches nothing. Ring means chain for broadcast and
+ * reduce, PAT means circulant.
+ *
+ * leader and rails are ways to put arenas of several hosts together. So a list with one of them
+ * allows the arena too, for communicators of one host, and a list with the arena but none of them
+ * allows both; after ^ each stands for itself.
  *
  * A general list that leaves a function without any algorithm does not apply to that function, so
  * that settings like "Tree" keep meaning "tree where there is one".

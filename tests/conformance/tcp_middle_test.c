@@ -172,7 +172,8 @@ static void require_end(bool encrypts, size_t offset, bool is_back)
         encrypts,
         &(struct middle_plan){.what = MIDDLE_CUT, .offset = offset, .is_back = is_back});
     size_t nrecord = encrypts ? SEALED_NBYTES : RECORD_NBYTES;
-    uint64_t most = is_back || offset < RIG_HELLO_NBYTES ? 0 : (offset - RIG_HELLO_NBYTES) / nrecord;
+    bool has_records = !is_back && offset >= RIG_HELLO_NBYTES;
+    uint64_t most = has_records ? (offset - RIG_HELLO_NBYTES) / nrecord : 0;
 
     cr_expect_not(outcome.is_spoilt, "byte %zu", offset);
     cr_expect_leq(outcome.ngood, most, "byte %zu: %d good ones", offset, (int)outcome.ngood);

@@ -329,6 +329,39 @@ Test(tcp_strangers, where_nothing_answers_there_is_an_error)
     rig_close(&rig);
 }
 
+/* Only rank 0 goes on, and whenever it shakes hands, the time for that is over. */
+struct waiting {
+    struct rig *rig;
+    uint32_t ntimeouts;
+};
+
+static bool has_waited_long(void *ctx)
+{
+    struct waiting *waiting = ctx;
+    struct tcp_conn *conn = rig_conn(waiting->rig, 0);
+
+    if (conn->shake != NULL && conn->shake->deadline_ns != 0) {
+        conn->shake->deadline_ns = 0;
+        waiting->ntimeouts++;
+    }
+    return waiting->ntimeouts > 10 || conn->state != TCP_DIALS;
+}
+
+Test(tcp_strangers, a_rank_that_is_late_is_asked_again_and_again)
+{
+    struct rig rig;
+    struct waiting waiting = {.rig = &rig};
+
+    rig_open(&rig, &(struct rig_spec){.nslots = 4});
+    rig.pair.ranks[1].is_connected = false; /* is busy with something else */
+    cr_expect(rig_until(&rig, has_waited_long, &waiting));
+    cr_expect_eq(waiting.ntimeouts, 11);
+    cr_expect_eq(rig.rcs[0], WHORL_OK);
+    rig.pair.ranks[1].is_connected = true;
+    require_service(&rig, 1);
+    rig_close(&rig);
+}
+
 /* Somebody else at 127.0.0.2, where rank 1 is expected first. */
 struct impostor {
     int listener, fd;

@@ -43,24 +43,24 @@ enum wire_ranks { wire_threads, wire_processes };
     WIRE_TEST(suite, transport, ranks, a_thousand_wires_leave_nothing)
 
 /* Those through memory that both ranks have: a FIFO is exact, and ends at the host. */
-#define WIRE_SUITE_LOCAL(suite, transport, ranks)                         \
-    WIRE_TEST(suite, transport, ranks, a_full_fifo_says_so_and_recovers)  \
-    WIRE_TEST(suite, transport, ranks, a_rank_can_send_to_itself)         \
+#define WIRE_SUITE_LOCAL(suite, transport, ranks)                        \
+    WIRE_TEST(suite, transport, ranks, a_full_fifo_says_so_and_recovers) \
+    WIRE_TEST(suite, transport, ranks, a_rank_can_send_to_itself)        \
     WIRE_TEST(suite, transport, ranks, other_hosts_and_processes_are_out_of_reach)
 
 /* Those that send from and receive to memory of their users. */
-#define WIRE_SUITE_MESSAGES(suite, transport, ranks)                                  \
-    WIRE_TEST(suite, transport, ranks, what_was_sent_from_is_the_senders_again)       \
-    WIRE_TEST(suite, transport, ranks, messages_larger_than_any_buffer_get_through)   \
-    WIRE_TEST(suite, transport, ranks, a_message_goes_where_it_is_wanted)             \
-    WIRE_TEST(suite, transport, ranks, a_message_of_another_size_goes_to_a_slot)      \
-    WIRE_TEST(suite, transport, ranks, a_message_that_came_first_is_where_it_is)      \
-    WIRE_TEST(suite, transport, ranks, all_ways_to_send_and_receive_mix)              \
-    WIRE_TEST(suite, transport, ranks, both_directions_carry_large_messages_at_once)  \
+#define WIRE_SUITE_MESSAGES(suite, transport, ranks)                                 \
+    WIRE_TEST(suite, transport, ranks, what_was_sent_from_is_the_senders_again)      \
+    WIRE_TEST(suite, transport, ranks, messages_larger_than_any_buffer_get_through)  \
+    WIRE_TEST(suite, transport, ranks, a_message_goes_where_it_is_wanted)            \
+    WIRE_TEST(suite, transport, ranks, a_message_of_another_size_goes_to_a_slot)     \
+    WIRE_TEST(suite, transport, ranks, a_message_that_came_first_is_where_it_is)     \
+    WIRE_TEST(suite, transport, ranks, all_ways_to_send_and_receive_mix)             \
+    WIRE_TEST(suite, transport, ranks, both_directions_carry_large_messages_at_once) \
     WIRE_TEST(suite, transport, ranks, what_was_flushed_outlives_its_sender)
 
-#define WIRE_SUITE(transport, ranks)                                \
-    WIRE_SUITE_ANY(transport_##transport, transport, ranks)         \
+#define WIRE_SUITE(transport, ranks)                        \
+    WIRE_SUITE_ANY(transport_##transport, transport, ranks) \
     WIRE_SUITE_LOCAL(transport_##transport, transport, ranks)
 
 void wire_case_messages_arrive_complete_and_in_order(const struct whorl_transport_ops *ops,

@@ -51,7 +51,7 @@ static void fuzz_frames(const uint8_t *bytes, size_t nbytes)
             return;
         }
         struct wh_member member;
-        struct wh_failure failure;
+        struct wh_boot_failure failure;
         if (wh_member_decode(bytes, frame.payload_nbytes, &member)) {
             check(member.naddrs <= WH_NADDRS_MAX && member.nranks >= 1);
             check(memchr(member.host, '\0', sizeof(member.host)) != NULL);

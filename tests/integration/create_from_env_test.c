@@ -151,6 +151,15 @@ Test(create_from_env, believes_its_own_variables_before_a_launchers)
                                        "WHORL_SECRET=not told", "MASTER_PORT=1"}});
 }
 
+/* On one host nobody listens on the wire, so no secret is asked for. */
+Test(create_from_env, encrypts_on_one_host_without_being_told_a_secret)
+{
+    expect_join(2, &(struct launcher){"encrypted",
+                                      {"WHORL_RANK=%r", "WHORL_NRANKS=%n",
+                                       "WHORL_ROOT=127.0.0.1:%p", "WHORL_ENCRYPT=1",
+                                       "WHORL_TRANSPORTS=tcp"}});
+}
+
 static void want_config_error(struct rank *rank)
 {
     set_vars(rank);
@@ -183,6 +192,8 @@ Test(create_from_env, names_the_variable_that_makes_no_sense)
         {"a port that is a word", {"MASTER_PORT=http", "RANK=0", "WORLD_SIZE=1"}},
         {"a root without a port", {"WHORL_ROOT=localhost", "RANK=0", "WORLD_SIZE=1"}},
         {"a knob that does not parse", {"WHORL_BUFFSIZE=much", "RANK=0", "WORLD_SIZE=1"}},
+        {"encryption with a secret that can be guessed",
+         {"WHORL_ENCRYPT=1", "WHORL_ROOT=192.0.2.1:%p", "RANK=1", "WORLD_SIZE=2"}},
         {"several hosts and no address",
          {"MASTER_ADDR", "OMPI_COMM_WORLD_RANK=0", "OMPI_COMM_WORLD_SIZE=4",
           "OMPI_COMM_WORLD_LOCAL_SIZE=2"}},

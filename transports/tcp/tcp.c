@@ -28,8 +28,34 @@ static whorl_result_t find_addresses(const struct wh_config *config, struct tcp_
         return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
                        "WHORL_SOCKET_FAMILY=%s: not AF_INET or AF_INET6", config->socket_family);
     }
-    return wh_sock_own_addrs(config->socket_ifname, family, address->addrs, TCP_NADDRS_MAX,
-                             &address->naddrs);
+    whorl_result_t rc = wh_sock_own_addrs(config->socket_ifname, family, address->addrs,
+                                          TCP_NADDRS_MAX, &address->naddrs);
+    address->nalike = rc == WHORL_OK ? wh_sock_nalike(address->addrs, address->naddrs) : 0;
+    return rc;
+}
+
+/* Do all ranks share a host? Then nobody else should find them. */
+static bool is_one_host(const struct wh_wire_env *env)
+{
+    for (uint32_t r = 1; r < env->nranks; r++) {
+        if (env->host_keys[r] != env->host_keys[0]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Leaves loopback alone, if there is one. */
+static void keep_loopback(struct tcp_address *address)
+{
+    for (uint32_t i = 0; i < address->naddrs; i++) {
+        if (wh_addr_is_loopback(&address->addrs[i])) {
+            address->addrs[0] = address->addrs[i];
+            address->naddrs = 1;
+            address->nalike = 1;
+            return;
+        }
+    }
 }
 
 static void tcp_close(struct wh_transport_wire *base);
@@ -40,10 +66,18 @@ static whorl_result_t start_listening(struct tcp_wire *wire, const struct wh_con
     if (!wh_family_parse(config->socket_family, &family)) {
         family = WH_FAMILY_ANY;
     }
-    whorl_result_t rc = wh_sock_listen(family, 0, &wire->listener, &wire->address.port);
+    const struct wh_addr *best = &wire->address.addrs[0];
+    whorl_result_t rc = wh_addr_is_loopback(best)
+                            ? wh_sock_listen_at(best, 0, &wire->listener, &wire->address.port)
+                            : wh_sock_listen(family, 0, &wire->listener, &wire->address.port);
     if (rc != WHORL_OK) {
         return rc;
     }
+    char text[WH_ADDR_TEXT_NBYTES];
+    struct wh_addr at = *best;
+    at.port = wire->address.port;
+    wh_log(WH_LOG_INFO, WH_SUBSYS_INIT, "tcp: at %s and %u more addresses, %u networks together",
+           wh_addr_print(&at, text), wire->address.naddrs - 1, wire->address.nalike);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = &wire->listener_kind};
     wire->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (wire->epoll < 0 || epoll_ctl(wire->epoll, EPOLL_CTL_ADD, wire->listener, &event) != 0) {
@@ -70,6 +104,9 @@ static whorl_result_t tcp_open(const struct wh_wire_env *env, struct wh_transpor
     wire->listener_kind = TCP_LISTENER;
     wire->memory_nbytes = sizeof(*wire);
     rc = find_addresses(config, &wire->address);
+    if (rc == WHORL_OK && is_one_host(env)) {
+        keep_loopback(&wire->address);
+    }
     if (rc == WHORL_OK) {
         rc = start_listening(wire, config);
     }
@@ -78,8 +115,8 @@ static whorl_result_t tcp_open(const struct wh_wire_env *env, struct wh_transpor
         return rc;
     }
     wire->address.encrypts = config->encrypt;
-    uint32_t nnetworks = tcp_address_nnetworks(&wire->address);
-    wire->address.nconns = config->nsockets > 0 ? (uint8_t)config->nsockets : (uint8_t)nnetworks;
+    wire->address.nconns =
+        (uint8_t)(config->nsockets > 0 ? config->nsockets : wire->address.nalike);
     wire->address.slot_nbytes = (uint32_t)env->slot_nbytes;
     wire->address.nslots = env->nslots;
     wire->address.nchannels = env->nchannels;
@@ -93,7 +130,7 @@ static void linger(struct tcp_wire *wire)
     uint64_t until_ns = wh_now_ns() + LINGER_NS;
     for (uint32_t i = 0; i < wire->npairs; i++) {
         struct tcp_pair *pair = wire->pairs[i];
-        while (pair->send.pair != NULL && pair->nended == 0 &&
+        while (pair->send.pair != NULL && pair->nended == 0 && !pair->sends_no_more &&
                tcp_link_flush(&pair->send.base) == WHORL_IN_PROGRESS && wh_now_ns() < until_ns) {
             struct pollfd fds[TCP_CONNS_MAX];
             for (uint32_t c = 0; c < wire->nconns; c++) {

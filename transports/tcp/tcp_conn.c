@@ -263,7 +263,6 @@ whorl_result_t tcp_pair_dial(struct tcp_pair *pair)
     if (wire->env->host_keys[pair->peer] != wire->env->host_keys[wire->env->rank]) {
         tcp_address_drop_loopback(&address);
     }
-    uint32_t nnetworks = tcp_address_nnetworks(&address);
     for (uint32_t i = 0; is_known && i < wire->nconns; i++) {
         struct tcp_conn *conn = &pair->conns[i];
         if (conn->state != TCP_IDLE) {
@@ -277,7 +276,7 @@ whorl_result_t tcp_pair_dial(struct tcp_pair *pair)
          * together. */
         struct wh_addr addrs[TCP_NADDRS_MAX];
         for (uint32_t a = 0; a < address.naddrs; a++) {
-            addrs[a] = address.addrs[(a + i % nnetworks) % address.naddrs];
+            addrs[a] = address.addrs[(a + i % address.nalike) % address.naddrs];
         }
         wh_dial_start(conn->dial, addrs, address.naddrs, WH_NEVER);
         conn->state = TCP_DIALS;
@@ -290,9 +289,12 @@ whorl_result_t tcp_pair_dial(struct tcp_pair *pair)
 static whorl_result_t cannot_dial(struct tcp_conn *conn, whorl_result_t rc, const char *text)
 {
     rc = wh_fail(rc == WHORL_E_TIMEOUT || rc == WHORL_E_SYS ? WHORL_E_PEER : rc, WH_SUBSYS_NET,
-                 "tcp: rank %u cannot connect to rank %u: %s: is there a firewall, or should "
-                 "WHORL_SOCKET_IFNAME choose another network?",
-                 conn->pair->wire->env->rank, conn->pair->peer, text);
+                 "tcp: rank %u cannot connect to rank %u: %s%s", conn->pair->wire->env->rank,
+                 conn->pair->peer, text,
+                 rc == WHORL_E_CONFIG
+                     ? ""
+                     : ": is there a firewall, or should WHORL_SOCKET_IFNAME choose "
+                       "another network?");
     conn_stop_dialling(conn);
     conn->error = EHOSTUNREACH;
     conn->state = TCP_ENDED;
@@ -314,7 +316,12 @@ static whorl_result_t not_the_peer(struct tcp_conn *conn, const char *why, whorl
     if (rc == WHORL_E_CONFIG) {
         return cannot_dial(conn, rc, why);
     }
+    struct wh_dial_try *silent =
+        rc == WHORL_E_TIMEOUT ? &conn->dial->tries[conn->dial->winner] : NULL;
     wh_dial_reject(conn->dial, why, rc != WHORL_E_TIMEOUT && rc != WHORL_E_PEER);
+    if (silent != NULL) {
+        silent->nfailed = 1; /* however often: how late a rank may be is the operation's affair */
+    }
     return WHORL_OK;
 }
 

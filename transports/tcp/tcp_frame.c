@@ -13,32 +13,32 @@ enum {
     HEAD_MAGIC = 0x48544857,
     VERSION = 1,
     IP_NBYTES = 16,
-    /* An address: magic, version, flags, connections, number of ips, port, then: */
+    /* An address: magic, version, flags, connections, number of ips, port; then: */
+    AT_NALIKE = 10,
     AT_SLOT_NBYTES = 12,
     AT_NSLOTS = 16,
     AT_NCHANNELS = 20,
     AT_IPS = 24,
-    IPS_MAX = 5,
 };
-static_assert((int)AT_IPS + (int)IPS_MAX * (int)IP_NBYTES <= (int)WH_ADDRESS_NBYTES_MAX,
+static_assert((int)AT_IPS + (int)TCP_NADDRS_MAX * (int)IP_NBYTES <= (int)WH_ADDRESS_NBYTES_MAX,
               "an address holds its ips");
 
 void tcp_address_encode(const struct tcp_address *address, uint8_t out[WH_ADDRESS_NBYTES_MAX])
 {
-    assert(address->naddrs >= 1);
+    assert(address->naddrs >= 1 && address->naddrs <= TCP_NADDRS_MAX);
 
-    uint32_t naddrs = address->naddrs < IPS_MAX ? address->naddrs : IPS_MAX;
     memset(out, 0, WH_ADDRESS_NBYTES_MAX);
     wh_put_le32(out, ADDRESS_MAGIC);
     out[4] = VERSION;
     out[5] = address->encrypts;
     out[6] = address->nconns;
-    out[7] = (uint8_t)naddrs;
+    out[7] = (uint8_t)address->naddrs;
+    out[AT_NALIKE] = (uint8_t)address->nalike;
     wh_put_le16(out + 8, address->port);
     wh_put_le32(out + AT_SLOT_NBYTES, address->slot_nbytes);
     wh_put_le32(out + AT_NSLOTS, address->nslots);
     wh_put_le32(out + AT_NCHANNELS, address->nchannels);
-    for (uint32_t i = 0; i < naddrs; i++) {
+    for (uint32_t i = 0; i < address->naddrs; i++) {
         memcpy(out + AT_IPS + (size_t)i * IP_NBYTES, address->addrs[i].ip, IP_NBYTES);
     }
 }
@@ -50,13 +50,14 @@ bool tcp_address_decode(const uint8_t in[WH_ADDRESS_NBYTES_MAX], struct tcp_addr
         .encrypts = in[5] == 1,
         .nconns = in[6],
         .naddrs = in[7],
+        .nalike = in[AT_NALIKE],
         .slot_nbytes = wh_get_le32(in + AT_SLOT_NBYTES),
         .nslots = wh_get_le32(in + AT_NSLOTS),
         .nchannels = wh_get_le32(in + AT_NCHANNELS),
     };
     if (wh_get_le32(in) != ADDRESS_MAGIC || in[4] != VERSION || in[5] > 1 || address.nconns == 0 ||
-        address.nconns > TCP_CONNS_MAX || address.naddrs == 0 || address.naddrs > IPS_MAX ||
-        address.port == 0) {
+        address.nconns > TCP_CONNS_MAX || address.naddrs == 0 || address.naddrs > TCP_NADDRS_MAX ||
+        address.nalike == 0 || address.nalike > address.naddrs || address.port == 0) {
         return false;
     }
     for (uint32_t i = 0; i < address.naddrs; i++) {
@@ -65,16 +66,6 @@ bool tcp_address_decode(const uint8_t in[WH_ADDRESS_NBYTES_MAX], struct tcp_addr
     }
     *address_out = address;
     return true;
-}
-
-uint32_t tcp_address_nnetworks(const struct tcp_address *address)
-{
-    uint32_t n = 0;
-    while (n < address->naddrs && !wh_addr_is_loopback(&address->addrs[n]) &&
-           wh_addr_is_v4(&address->addrs[n]) == wh_addr_is_v4(&address->addrs[0])) {
-        n++;
-    }
-    return n > 0 ? n : 1;
 }
 
 void tcp_address_drop_loopback(struct tcp_address *address)
@@ -86,6 +77,7 @@ void tcp_address_drop_loopback(struct tcp_address *address)
         }
     }
     address->naddrs = kept > 0 ? kept : address->naddrs;
+    address->nalike = address->nalike < address->naddrs ? address->nalike : address->naddrs;
 }
 
 void tcp_intro_encode(const struct tcp_intro *intro, uint8_t out[TCP_INTRO_NBYTES])

@@ -13,7 +13,7 @@
 #include "wire/transport.h"
 
 enum {
-    TCP_NADDRS_MAX = 7,
+    TCP_NADDRS_MAX = 6,
     TCP_CONNS_MAX = 16, /* of one pair of ranks and channel */
     TCP_PREFIX_NBYTES = 20,
     TCP_HEAD_NBYTES = TCP_PREFIX_NBYTES + WH_SLOT_HEAD_NBYTES,
@@ -27,18 +27,14 @@ struct tcp_address {
     uint8_t nconns;
     uint32_t naddrs; /* at least 1 */
     uint32_t slot_nbytes, nslots, nchannels;
+    uint32_t nalike; /* of them, from the first on: used together, see wh_sock_nalike() */
     struct wh_addr addrs[TCP_NADDRS_MAX]; /* best first; their ports are `port` */
 };
 
-/** naddrs is at most 5: what fits. */
 void tcp_address_encode(const struct tcp_address *address, uint8_t out[WH_ADDRESS_NBYTES_MAX]);
 
 /** False, *address_out untouched, if it is none. */
 bool tcp_address_decode(const uint8_t in[WH_ADDRESS_NBYTES_MAX], struct tcp_address *address_out);
-
-/** How many networks the addresses are on, as far as they tell: those of the best one's family that
- *  lead to other hosts; at least 1. */
-uint32_t tcp_address_nnetworks(const struct tcp_address *address);
 
 /** Leaves out loopback, which leads to no other host, unless nothing else is there. */
 void tcp_address_drop_loopback(struct tcp_address *address);

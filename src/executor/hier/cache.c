@@ -6,6 +6,34 @@
 
 #include <stdlib.h>
 
+whorl_result_t hier_cache_init(struct wh_hier *hier)
+{
+    hier->choices = calloc(1, sizeof(*hier->choices));
+    if (hier->choices == NULL) {
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for %d choices", HIER_NCHOICES);
+    }
+    pthread_mutex_init(&hier->choices->lock, NULL);
+    return WHORL_OK;
+}
+
+const void *hier_choose(const struct wh_hier *hier, enum wh_coll coll, uint32_t root, size_t nbytes)
+{
+    /* Any spread will do: a wrong guess costs a run of the cost functions, nothing else. */
+    uint64_t mix = (nbytes ^ ((uint64_t)coll << 56) ^ ((uint64_t)root << 40)) *
+                   UINT64_C(0x9e3779b97f4a7c15);
+    struct hier_choice *row = &hier->choices->rows[mix >> 58];
+    pthread_mutex_lock(&hier->choices->lock);
+    if (!row->is_set || row->coll != coll || row->root != root || row->nbytes != nbytes) {
+        const struct wh_compose_problem problem = {coll, hier->env.rank, root, hier->env.hosts};
+        *row = (struct hier_choice){
+            true, coll, root, nbytes,
+            hier->env.choices->choose(hier->env.ctx, &problem, nbytes)};
+    }
+    const void *chosen = row->chosen;
+    pthread_mutex_unlock(&hier->choices->lock);
+    return chosen;
+}
+
 /* Room for one more row of row_nbytes. */
 static whorl_result_t grow(void **rows, size_t nrows, size_t *capacity, size_t row_nbytes)
 {
@@ -81,7 +109,7 @@ static whorl_result_t make_plan(struct wh_hier *hier, const void *chosen,
 }
 
 static whorl_result_t find_plan(struct wh_hier *hier, const struct wh_problem *problem,
-                                size_t nbytes, struct wh_plan **plan_out)
+                                size_t nbytes, struct hier_part *part)
 {
     const void *chosen = hier->env.choices->choose_rail(hier->env.ctx, problem, nbytes);
     if (chosen == NULL) {
@@ -92,19 +120,24 @@ static whorl_result_t find_plan(struct wh_hier *hier, const struct wh_problem *p
     for (size_t i = 0; i < hier->nplans; i++) {
         const struct hier_plan_row *row = &hier->plans[i];
         if (row->chosen == chosen && row->coll == problem->coll && row->root == problem->root) {
-            *plan_out = row->plan;
+            part->plan = row->plan;
+            part->is_prompt = row->is_prompt;
             return WHORL_OK;
         }
     }
     void *rows = hier->plans;
     whorl_result_t rc = grow(&rows, hier->nplans, &hier->plans_capacity, sizeof(*hier->plans));
     hier->plans = rows;
-    if (rc == WHORL_OK) {
-        rc = make_plan(hier, chosen, problem, plan_out);
+    part->is_prompt = false;
+    if (rc == WHORL_OK && hier->env.choices->is_prompt != NULL) {
+        rc = hier->env.choices->is_prompt(hier->env.ctx, chosen, problem, &part->is_prompt);
     }
     if (rc == WHORL_OK) {
-        hier->plans[hier->nplans++] =
-            (struct hier_plan_row){chosen, problem->coll, problem->root, *plan_out};
+        rc = make_plan(hier, chosen, problem, &part->plan);
+    }
+    if (rc == WHORL_OK) {
+        hier->plans[hier->nplans++] = (struct hier_plan_row){
+            chosen, problem->coll, problem->root, part->is_prompt, part->plan};
     }
     return rc;
 }
@@ -114,14 +147,15 @@ whorl_result_t hier_set_plan(struct wh_hier *hier, const struct wh_phase *phase,
 {
     const struct wh_problem problem = {phase->coll, phase->me, phase->nranks, phase->root};
     size_t nbytes = part_nbytes(phase, part);
-    struct hier_memo *memo = &hier->rail_memos[phase->coll];
-    if (memo->is_set && memo->root == phase->root && memo->nbytes == nbytes) {
-        part->plan = (struct wh_plan *)(uintptr_t)memo->found;
+    struct hier_rail_memo *memo = &hier->rail_memos[phase->coll];
+    if (memo->plan != NULL && memo->root == phase->root && memo->nbytes == nbytes) {
+        part->plan = memo->plan;
+        part->is_prompt = memo->is_prompt;
         return WHORL_OK;
     }
-    whorl_result_t rc = find_plan(hier, &problem, nbytes, &part->plan);
+    whorl_result_t rc = find_plan(hier, &problem, nbytes, part);
     if (rc == WHORL_OK) {
-        *memo = (struct hier_memo){true, phase->root, nbytes, part->plan};
+        *memo = (struct hier_rail_memo){part->plan, phase->root, nbytes, part->is_prompt};
     }
     return rc;
 }
@@ -134,14 +168,21 @@ void hier_cache_fini(struct wh_hier *hier)
     for (size_t i = 0; i < hier->nplans; i++) {
         wh_plan_destroy(hier->plans[i].plan);
     }
+    wh_plan_destroy(hier->greeting);
+    if (hier->choices != NULL) {
+        pthread_mutex_destroy(&hier->choices->lock);
+        free(hier->choices);
+    }
     free(hier->compositions);
     free(hier->plans);
 }
 
 uint64_t hier_cache_memory_nbytes(const struct wh_hier *hier)
 {
-    uint64_t nbytes = hier->compositions_capacity * sizeof(*hier->compositions) +
+    uint64_t nbytes = sizeof(*hier->choices) +
+                      hier->compositions_capacity * sizeof(*hier->compositions) +
                       hier->plans_capacity * sizeof(*hier->plans);
+    nbytes += hier->greeting != NULL ? wh_plan_memory_nbytes(hier->greeting) : 0;
     for (size_t i = 0; i < hier->ncompositions; i++) {
         const struct wh_composition *k = hier->compositions[i].composition;
         nbytes += sizeof(*k) + k->nphases * sizeof(*k->phases);

@@ -42,7 +42,10 @@ whorl_result_t wh_hier_create(const struct wh_hier_env *env, struct wh_hier **hi
         return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_ALLOC, "no memory for the executor of hosts");
     }
     hier->env = *env;
-    whorl_result_t rc = find_rail(hier);
+    whorl_result_t rc = hier_cache_init(hier);
+    if (rc == WHORL_OK) {
+        rc = find_rail(hier);
+    }
     if (rc == WHORL_OK) {
         rc = hier_part_init(&hier->host_part, nlocal);
     }
@@ -87,31 +90,11 @@ static size_t call_nbytes(const struct wh_hier *hier, enum wh_coll coll, const s
     return wh_compose_is_blockwise(coll) ? nbytes * hier->env.hosts->nranks : nbytes;
 }
 
-/* How such a call is put together; NULL: it is not. */
-static const void *choose(const struct wh_hier *hier, enum wh_coll coll, uint32_t root,
-                          size_t nbytes)
-{
-    const struct wh_compose_problem problem = {coll, hier->env.rank, root, hier->env.hosts};
-    return hier->env.choices->choose(hier->env.ctx, &problem, nbytes);
-}
-
 bool wh_hier_fits(const struct wh_hier *hier, enum wh_coll coll, uint32_t root,
                   const struct wh_op *op)
 {
     bool is_possible = coll <= WH_COLL_ALL_TO_ALL && op->redop != WH_REDOP_USER;
-    return is_possible && choose(hier, coll, root, call_nbytes(hier, coll, op)) != NULL;
-}
-
-/* The same for whoever starts a call, who need not ask twice. */
-static const void *recall(struct wh_hier *hier, enum wh_coll coll, uint32_t root,
-                          const struct wh_op *op)
-{
-    struct hier_memo *memo = &hier->call_memos[coll];
-    size_t nbytes = call_nbytes(hier, coll, op);
-    if (!memo->is_set || memo->root != root || memo->nbytes != nbytes) {
-        *memo = (struct hier_memo){true, root, nbytes, choose(hier, coll, root, nbytes)};
-    }
-    return memo->found;
+    return is_possible && hier_choose(hier, coll, root, call_nbytes(hier, coll, op)) != NULL;
 }
 
 static whorl_result_t reserve_scratch(struct wh_hier *hier)
@@ -131,18 +114,10 @@ static whorl_result_t reserve_scratch(struct wh_hier *hier)
     return WHORL_OK;
 }
 
-whorl_result_t wh_hier_start(struct wh_hier *hier, enum wh_coll coll, uint32_t root,
-                             const struct wh_op *op)
+/* Puts the parts of a call to work that there are; its composition says where and when. */
+static whorl_result_t start(struct wh_hier *hier, enum wh_coll coll, uint32_t root,
+                            const struct wh_op *op, const struct wh_composition *composition)
 {
-    assert(!hier->run.is_busy);
-
-    const void *chosen = recall(hier, coll, root, op);
-    assert(chosen != NULL);
-    const struct wh_composition *composition;
-    whorl_result_t rc = hier_get_composition(hier, chosen, coll, root, &composition);
-    if (rc != WHORL_OK) {
-        return rc;
-    }
     hier->run = (struct hier_run){
         .coll = coll,
         .root = root,
@@ -154,10 +129,37 @@ whorl_result_t wh_hier_start(struct wh_hier *hier, enum wh_coll coll, uint32_t r
                       .dtype = (uint8_t)op->dtype,
                       .redop = op->redop},
         .composition = composition,
+        .algo = composition->algo,
         .cut = hier_cut_make(composition, op->count, wh_dtype_nbytes(op->dtype)),
     };
-    rc = reserve_scratch(hier);
+    whorl_result_t rc = reserve_scratch(hier);
+    if (rc == WHORL_OK) {
+        rc = hier_front_begin(hier);
+    }
     hier->run.is_busy = rc == WHORL_OK;
+    return rc;
+}
+
+whorl_result_t wh_hier_start(struct wh_hier *hier, enum wh_coll coll, uint32_t root,
+                             const struct wh_op *op)
+{
+    assert(!hier->run.is_busy);
+
+    const void *chosen = hier_choose(hier, coll, root, call_nbytes(hier, coll, op));
+    assert(chosen != NULL);
+    const struct wh_composition *composition;
+    whorl_result_t rc = hier_get_composition(hier, chosen, coll, root, &composition);
+    return rc == WHORL_OK ? start(hier, coll, root, op, composition) : rc;
+}
+
+whorl_result_t wh_hier_start_front(struct wh_hier *hier, enum wh_coll coll, uint32_t root,
+                                   const struct wh_op *op, const char *algo)
+{
+    static const struct wh_composition nothing = {.coll = WH_COLL_BARRIER};
+    assert(!hier->run.is_busy);
+
+    whorl_result_t rc = start(hier, coll, root, op, &nothing);
+    hier->run.algo = algo;
     return rc;
 }
 
@@ -206,6 +208,16 @@ static void step_cursor(const struct hier_run *run, struct hier_cursor *cursor)
 
 /* ---- the arena ------------------------------------------------------------------------------- */
 
+/* All ranks of the host meet while the first piece is between hosts, so nobody waits for it. */
+static void start_meeting(struct wh_hier *hier)
+{
+    struct hier_part *part = &hier->host_part;
+    hier_front_make_meeting(hier, part);
+    wh_arena_start(hier->env.arena, part->coll, 0, &part->op);
+    part->is_busy = true;
+    hier->run.meeting = HIER_FRONT_AT_WORK;
+}
+
 /* Starts the arena's next operation if there is one and its time has come. */
 static bool start_host(struct wh_hier *hier)
 {
@@ -227,6 +239,10 @@ static bool start_host(struct wh_hier *hier)
         }
         run->nbefore += place == WH_PHASE_BEFORE;
         run->host = (struct hier_cursor){.turn = run->host.turn + 1};
+        if (run->meeting == HIER_FRONT_DUE) {
+            start_meeting(hier);
+            return true;
+        }
     }
     return false;
 }
@@ -239,7 +255,11 @@ static whorl_result_t advance_host(struct wh_hier *hier, bool *moved_out)
             return rc;
         }
         hier->host_part.is_busy = false;
-        step_cursor(&hier->run, &hier->run.host);
+        if (hier->run.meeting == HIER_FRONT_AT_WORK) {
+            hier->run.meeting = HIER_FRONT_NONE;
+        } else {
+            step_cursor(&hier->run, &hier->run.host);
+        }
         *moved_out = true;
     }
     return WHORL_OK;
@@ -252,6 +272,15 @@ static whorl_result_t start_rail(struct wh_hier *hier)
 {
     struct hier_run *run = &hier->run;
     struct hier_part *part = &hier->rail_part;
+    if (run->greeting == HIER_FRONT_DUE) {
+        whorl_result_t rc = hier_front_make_greeting(hier, part);
+        if (rc == WHORL_OK) {
+            rc = wh_run_start(part->plan, &part->op);
+        }
+        part->is_busy = rc == WHORL_OK;
+        run->greeting = HIER_FRONT_AT_WORK;
+        return rc;
+    }
     while (run->nacross < run->nbefore && run->nacross < run->cut.npieces) {
         const struct wh_phase *phase = find_phase(run, &run->rail, WH_PHASE_ACROSS);
         if (phase != NULL) {
@@ -282,7 +311,11 @@ static whorl_result_t advance_rail(struct wh_hier *hier, bool *moved_out)
             return rc;
         }
         part->is_busy = false;
-        step_cursor(&hier->run, &hier->run.rail);
+        if (hier->run.greeting == HIER_FRONT_AT_WORK) {
+            hier->run.greeting = HIER_FRONT_NONE;
+        } else {
+            step_cursor(&hier->run, &hier->run.rail);
+        }
         *moved_out = true;
     }
 }
@@ -329,12 +362,22 @@ void wh_hier_leave(struct wh_hier *hier)
     }
 }
 
+const char *wh_hier_algo(const struct wh_hier *hier)
+{
+    return hier->run.algo;
+}
+
 void wh_hier_signature(const struct wh_hier *hier, struct wh_signature *sig_out)
 {
     *sig_out = hier->run.signature;
 }
 
 /* ---- for people ------------------------------------------------------------------------------ */
+
+static size_t say(char *text, size_t text_nbytes, const char *what)
+{
+    return wh_min_size((size_t)snprintf(text, text_nbytes, "%s", what), text_nbytes - 1);
+}
 
 static size_t say_phase(const struct hier_run *run, const struct hier_cursor *cursor,
                         uint64_t piece, char *text, size_t text_nbytes)
@@ -352,6 +395,9 @@ static bool is_first(const struct hier_run *run)
 {
     struct hier_cursor first = {.turn = 0};
     const struct wh_phase *phase = find_phase(run, &first, WH_PHASE_BEFORE);
+    if (run->meeting == HIER_FRONT_AT_WORK) {
+        return phase == NULL;
+    }
     return phase != NULL && run->host.turn == 0 && run->host.phase == first.phase &&
            run->host.cell == 0;
 }
@@ -374,16 +420,20 @@ void wh_hier_describe(const struct wh_hier *hier, char *text, size_t text_nbytes
         return;
     }
     size_t used = wh_min_size(
-        (size_t)snprintf(text, text_nbytes, "algorithm %s", run->composition->algo),
+        (size_t)snprintf(text, text_nbytes, "algorithm %s", run->algo),
         text_nbytes - 1);
     if (hier->rail_part.is_busy) {
-        used += say_phase(run, &run->rail, run->nacross, text + used, text_nbytes - used);
+        used += run->greeting == HIER_FRONT_AT_WORK
+                    ? say(text + used, text_nbytes - used, "; greeting of the hosts: ")
+                    : say_phase(run, &run->rail, run->nacross, text + used, text_nbytes - used);
         wh_run_describe(hier->rail_part.plan, text + used, text_nbytes - used);
         used += strnlen(text + used, text_nbytes - used);
     }
     if (hier->host_part.is_busy) {
-        used += say_phase(run, &run->host, turn_piece(run->host.turn), text + used,
-                          text_nbytes - used);
+        used += run->meeting == HIER_FRONT_AT_WORK
+                    ? say(text + used, text_nbytes - used, "; meeting in the host: ")
+                    : say_phase(run, &run->host, turn_piece(run->host.turn), text + used,
+                                text_nbytes - used);
         say_arena(hier, text + used, text_nbytes - used);
     }
 }

@@ -11,8 +11,8 @@
  *     arena   before 0   before 1   after 0   before 2   after 1   ...
  *     rail               across 0   across 1             across 2  ...
  *
- * Each operation carries the user's call as its signature, so that ranks that called different
- * things find out in the first operation that they share.
+ * Each operation carries the user's call as its signature, and every call has a front (front.c) in
+ * which all ranks compare theirs, whatever they called: also those calls that take another way.
  *
  * Not thread safe: one operation at a time, by whoever is on turn in the communicator.
  */
@@ -45,6 +45,11 @@ struct wh_hier_choices {
     const void *(*choose_rail)(void *ctx, const struct wh_problem *problem, size_t nbytes);
     whorl_result_t (*build_rail)(void *ctx, const void *chosen, const struct wh_problem *problem,
                                  struct wh_sched **sched_out);
+    /* Do the schedules of all ranks of a rail begin with a message to the next rank and one from
+     * the one before, on channel 0, whatever the others do? Then they are a greeting too. NULL:
+     * none do. WHORL_E_NOMEM is reported. */
+    whorl_result_t (*is_prompt)(void *ctx, const void *chosen, const struct wh_problem *problem,
+                                bool *is_prompt_out);
 };
 
 struct wh_hier_env {
@@ -66,7 +71,7 @@ void wh_hier_destroy(struct wh_hier *hier);
 
 /** Does this call have a composition? The same on all ranks that make the same call. If not, it
  *  must go another way. User's reductions, v-collectives and messages never have one. Any thread
- *  may ask. */
+ *  may ask; answers are remembered. */
 bool wh_hier_fits(const struct wh_hier *hier, enum wh_coll coll, uint32_t root,
                   const struct wh_op *op);
 
@@ -74,6 +79,15 @@ bool wh_hier_fits(const struct wh_hier *hier, enum wh_coll coll, uint32_t root,
  *  until the operation is over. WHORL_E_NOMEM, and what links and choices report. */
 WH_MUST_CHECK whorl_result_t wh_hier_start(struct wh_hier *hier, enum wh_coll coll, uint32_t root,
                                            const struct wh_op *op);
+
+/**
+ * Puts nothing but the front of a call to work, for one that goes over links then: every collective
+ * must have a front, so that ranks compare it with whatever the others called. algo is what people
+ * read of it; static text. The rest as wh_hier_start().
+ */
+WH_MUST_CHECK whorl_result_t wh_hier_start_front(struct wh_hier *hier, enum wh_coll coll,
+                                                 uint32_t root, const struct wh_op *op,
+                                                 const char *algo);
 
 /** Goes on as far as possible; as wh_arena_advance() and wh_run_advance(). After an error the hier,
  *  its arena and its links are of no more use. */
@@ -84,6 +98,9 @@ void wh_hier_wake(struct wh_hier *hier);
 
 /** As wh_arena_leave(): this rank gives up the operation at work. */
 void wh_hier_leave(struct wh_hier *hier);
+
+/** How the operation at work, or the last one, is put together: "leader", "rails". */
+const char *wh_hier_algo(const struct wh_hier *hier);
 
 /** The operation at work, or the last one, as the user called it. */
 void wh_hier_signature(const struct wh_hier *hier, struct wh_signature *sig_out);

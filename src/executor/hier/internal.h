@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the hier executor share: hier.c runs a call, cut.c says where its pieces are,
- * part.c makes the inner operations, cache.c keeps compositions and plans.
+ * What the files of the hier executor share: hier.c runs a call, front.c how each begins, cut.c says
+ * where its pieces are, part.c makes the inner operations, cache.c keeps compositions and plans.
  */
 #ifndef WH_EXECUTOR_HIER_INTERNAL_H
 #define WH_EXECUTOR_HIER_INTERNAL_H
 
 #include "executor/cpu/run.h"
 #include "executor/hier/hier.h"
+
+#include <pthread.h>
 
 enum { HIER_NSCRATCHES = 2 }; /* pieces that are at work at the same time */
 
@@ -35,6 +37,7 @@ struct hier_part {
     struct wh_op op;
     struct wh_signature as;
     struct wh_plan *plan; /* rail only */
+    bool is_prompt;       /* the plan, see wh_hier_choices.is_prompt */
     size_t *send_counts, *send_displs, *recv_counts, *recv_displs;
 };
 
@@ -45,8 +48,13 @@ struct hier_cursor {
     uint32_t cell;  /* where a phase goes cell by cell */
 };
 
+/** Of the two halves of a call's front, see front.c. */
+enum hier_front { HIER_FRONT_NONE, HIER_FRONT_DUE, HIER_FRONT_AT_WORK };
+
 struct hier_run {
     bool is_busy;
+    const char *algo; /* of the composition, or of what comes after the front */
+    enum hier_front meeting, greeting;
     enum wh_coll coll;
     uint32_t root;
     const struct wh_op *op;
@@ -70,15 +78,32 @@ struct hier_plan_row {
     const void *chosen;
     enum wh_coll coll;
     uint32_t root;
+    bool is_prompt;
     struct wh_plan *plan;
 };
 
-/** What the last call (or operation of a rail) of a kind chose: mostly the next one is like it. */
-struct hier_memo {
-    bool is_set;
+/** What an operation of so many bytes of a rail took: mostly the next one is like it. */
+struct hier_rail_memo {
+    struct wh_plan *plan; /* NULL: empty */
     uint32_t root;
     size_t nbytes;
-    const void *found; /* the choice for a call; the plan for a rail */
+    bool is_prompt;
+};
+
+/** How a call of so many bytes is put together, with `lock` of the table. */
+struct hier_choice {
+    bool is_set;
+    enum wh_coll coll;
+    uint32_t root;
+    size_t nbytes;
+    const void *chosen; /* NULL: not at all */
+};
+
+enum { HIER_NCHOICES = 64 };
+
+struct hier_choices {
+    pthread_mutex_t lock; /* whoever makes calls asks beside whoever is on turn */
+    struct hier_choice rows[HIER_NCHOICES];
 };
 
 struct wh_hier {
@@ -90,7 +115,9 @@ struct wh_hier {
     size_t ncompositions, compositions_capacity;
     struct hier_plan_row *plans;
     size_t nplans, plans_capacity;
-    struct hier_memo call_memos[WH_NCOLLS], rail_memos[WH_NCOLLS];
+    struct hier_rail_memo rail_memos[WH_NCOLLS];
+    struct hier_choices *choices;
+    struct wh_plan *greeting; /* NULL until needed */
     uint8_t *scratch; /* HIER_NSCRATCHES, one behind the other */
     size_t scratch_nbytes, scratch_capacity; /* of one: in this call, and that there is room for */
 };
@@ -119,6 +146,18 @@ uint32_t hier_phase_nparts(const struct hier_cut *cut, const struct wh_phase *ph
 /** Bytes of SCRATCH for one piece. */
 size_t hier_scratch_nbytes(const struct hier_cut *cut, const struct wh_composition *composition);
 
+/* ---- front.c ---- */
+
+/** Finds out what front the call at work needs. WHORL_E_NOMEM, and what links and choices report. */
+WH_MUST_CHECK whorl_result_t hier_front_begin(struct wh_hier *hier);
+
+/** As hier_part_make(), a barrier. */
+void hier_front_make_meeting(const struct wh_hier *hier, struct hier_part *part);
+
+/** As hier_part_make() and hier_set_plan(). */
+WH_MUST_CHECK whorl_result_t hier_front_make_greeting(struct wh_hier *hier,
+                                                      struct hier_part *part);
+
 /* ---- part.c ---- */
 
 /** Room for operations of up to nmembers ranks. WHORL_E_NOMEM is reported. */
@@ -132,6 +171,10 @@ void hier_part_make(const struct wh_hier *hier, struct hier_part *part,
 
 /* ---- cache.c ---- */
 
+/** How a call of so many bytes is put together, asked for once; NULL: not at all. Any thread. */
+const void *hier_choose(const struct wh_hier *hier, enum wh_coll coll, uint32_t root,
+                        size_t nbytes);
+
 WH_MUST_CHECK whorl_result_t hier_get_composition(struct wh_hier *hier, const void *chosen,
                                                   enum wh_coll coll, uint32_t root,
                                                   const struct wh_composition **composition_out);
@@ -140,6 +183,8 @@ WH_MUST_CHECK whorl_result_t hier_get_composition(struct wh_hier *hier, const vo
 WH_MUST_CHECK whorl_result_t hier_set_plan(struct wh_hier *hier, const struct wh_phase *phase,
                                            struct hier_part *part);
 
+WH_MUST_CHECK whorl_result_t hier_cache_init(struct wh_hier *hier);
+/** Works on zeros. */
 void hier_cache_fini(struct wh_hier *hier);
 uint64_t hier_cache_memory_nbytes(const struct wh_hier *hier);
 

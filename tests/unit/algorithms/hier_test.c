@@ -4,6 +4,7 @@
 #include "harness/compose_suite.h"
 
 #include <criterion/criterion.h>
+#include <string.h>
 
 static const struct wh_fabric local = {.message_ns = 300,
                                        .byte_ns = 0.2,
@@ -19,9 +20,29 @@ static const struct wh_fabric net = {.message_ns = 15000,
 static const char *select_name(enum wh_coll coll, const char *letters, size_t nbytes)
 {
     struct wh_hosts *hosts = compose_suite_hosts(letters);
-    const struct wh_hier_algo *algo = wh_hier_select(coll, hosts, &local, &net, nbytes);
+    const struct wh_hier_algo *algo = wh_hier_select(&(struct wh_hier_query){
+        .coll = coll, .hosts = hosts, .local = &local, .net = &net, .nbytes = nbytes});
     wh_hosts_destroy(hosts);
     return algo != NULL ? algo->name : "none";
+}
+
+Test(hier_select, leaves_out_what_is_forbidden)
+{
+    struct wh_hosts *hosts = compose_suite_hosts("aaaabbbb");
+    struct wh_hier_query query = {.coll = WH_COLL_ALL_REDUCE,
+                                  .hosts = hosts,
+                                  .local = &local,
+                                  .net = &net,
+                                  .nbytes = 64 << 20};
+    for (size_t i = 0; i < wh_nhier_algos; i++) {
+        query.forbidden |= strcmp(wh_hier_algos[i]->name, "rails") == 0 ? UINT64_C(1) << i : 0;
+    }
+    const struct wh_hier_algo *algo = wh_hier_select(&query);
+    cr_assert_not_null(algo);
+    cr_expect_str_eq(algo->name, "leader");
+    query.forbidden = UINT64_MAX;
+    cr_expect_null(wh_hier_select(&query));
+    wh_hosts_destroy(hosts);
 }
 
 Test(hier_select, few_bytes_go_by_leaders_and_many_by_rails)

@@ -118,6 +118,10 @@ Test(comm, small_questions_get_answers, .timeout = 60)
     cr_expect_eq(whorl_comm_size(NULL, &n), WHORL_E_ARG);
     cr_expect_eq(whorl_comm_size(l.ranks[0], NULL), WHORL_E_ARG);
     uint64_t nbytes;
+    cr_expect_eq(whorl_comm_sent(NULL, &nbytes), WHORL_E_ARG);
+    cr_expect_eq(whorl_comm_sent(l.ranks[0], NULL), WHORL_E_ARG);
+    cr_expect_eq(whorl_comm_sent(l.ranks[0], &nbytes), WHORL_OK);
+    cr_expect_eq(nbytes, 0, "all on one host");
     cr_expect_eq(whorl_comm_memory(NULL, &nbytes), WHORL_E_ARG);
     cr_expect_eq(whorl_comm_memory(l.ranks[0], NULL), WHORL_E_ARG);
     cr_expect_eq(whorl_comm_async_error(NULL, &error), WHORL_E_ARG);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/thread.h"
 #include "base/crypto.h"
+#include "base/handshake.h"
 
 #include <criterion/criterion.h>
 #include <stdatomic.h>
@@ -46,4 +47,16 @@ Test(crypto, a_child_can_use_it_whoever_was_inside_when_it_was_forked, .timeout 
     cr_expect_eq(status, 0, "the fork did not wait for whoever was inside");
     pthread_join(stays, NULL);
     pthread_join(lets_go, NULL);
+}
+
+Test(crypto, a_thread_that_has_left_may_come_back)
+{
+    static const uint8_t secret[WH_SECRET_NBYTES] = "fifteen letters";
+    uint8_t before[WH_SECRET_NBYTES], after[WH_SECRET_NBYTES];
+    wh_crypto_leave();
+    cr_assert_eq(wh_secret_derive(secret, "a word", "what", 4, before), WHORL_OK);
+    wh_crypto_leave();
+    wh_crypto_leave();
+    cr_assert_eq(wh_secret_derive(secret, "a word", "what", 4, after), WHORL_OK);
+    cr_assert_arr_eq(before, after, sizeof(before));
 }

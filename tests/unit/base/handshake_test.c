@@ -152,6 +152,35 @@ Test(handshake, another_version_is_told_ours_and_learns_nothing_else)
     cr_assert_eq(wh_shake_take(&t.caller, t.challenge, t.proof, &t.nbytes), WHORL_E_UNSUPPORTED);
 }
 
+/* Every beginning of a message is one, with any other byte among the first four it is none. */
+static void expect_glances(const struct wh_shake *shake, const uint8_t *message, size_t nbytes)
+{
+    uint8_t bytes[WH_SHAKE_NBYTES_MAX];
+    for (size_t n = 1; n <= nbytes; n++) {
+        cr_assert_eq(wh_shake_glance(shake, message, n), WHORL_IN_PROGRESS, "%zu bytes", n);
+        for (size_t i = 0; i < 4 && i < n; i++) {
+            memcpy(bytes, message, n);
+            bytes[i] ^= 0x20;
+            cr_assert_eq(wh_shake_glance(shake, bytes, n), WHORL_E_ARG, "byte %zu of %zu", i, n);
+        }
+    }
+}
+
+Test(handshake, a_stranger_is_known_by_its_first_bytes)
+{
+    struct talk t;
+    talk_begin(&t, secret, secret);
+    expect_glances(&t.answerer, t.hello, WH_HELLO_NBYTES);
+    cr_assert_eq(wh_shake_take(&t.answerer, t.hello, t.challenge, &t.nbytes), WHORL_IN_PROGRESS);
+    expect_glances(&t.caller, t.challenge, WH_CHALLENGE_NBYTES);
+    cr_assert_eq(wh_shake_take(&t.caller, t.challenge, t.proof, &t.nbytes), WHORL_OK);
+    /* Nothing is known of a proof before it is whole. */
+    t.proof[0] ^= 0x20;
+    cr_assert_eq(wh_shake_glance(&t.answerer, t.proof, WH_PROOF_NBYTES - 1), WHORL_IN_PROGRESS);
+    t.proof[0] ^= 0x20;
+    cr_assert_eq(wh_shake_take(&t.answerer, t.proof, t.none, &t.nbytes), WHORL_OK);
+}
+
 Test(handshake, after_the_end_nothing_is_taken)
 {
     struct talk t;

@@ -8,6 +8,7 @@
 #include "base/wait.h"
 
 #include <criterion/criterion.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -336,4 +337,84 @@ Test(wait, two_processes_wake_each_other_a_thousand_times)
     cr_expect(atomic_load(&table->bells[0].sleepers) == 0);
     cr_expect(atomic_load(&table->bells[1].sleepers) == 0);
     cr_assert(munmap(table, sizeof(*table)) == 0);
+}
+
+/* ---- descriptors ---------------------------------------------------------------------------- */
+
+/* A countdown beside a pipe. */
+struct piped {
+    struct countdown countdown;
+    int fds[2];
+    uint32_t nasked; /* how often the wait asked for descriptors */
+    bool is_mute;
+};
+
+static whorl_result_t poll_piped(void *ctx, bool *moved_out)
+{
+    struct piped *piped = ctx;
+    return poll_countdown(&piped->countdown, moved_out);
+}
+
+static uint32_t piped_fds(void *ctx, int *fds_out)
+{
+    struct piped *piped = ctx;
+    piped->nasked++;
+    fds_out[0] = piped->fds[0];
+    return piped->is_mute ? UINT32_MAX : 1;
+}
+
+/* Waits for npolls polls, each after a sleep. */
+static whorl_result_t wait_piped(struct piped *piped, struct wh_wait wait, int npolls,
+                                 uint64_t timeout_ms)
+{
+    piped->countdown = (struct countdown){.nleft = npolls};
+    piped->nasked = 0;
+    wait.patience = sleep_at_once;
+    wait.poll = poll_piped;
+    wait.ctx = piped;
+    wait.fds = piped_fds;
+    wait.deadline_ns = wh_deadline_after_ms(timeout_ms);
+    return wh_wait(&wait);
+}
+
+/* Sleeps that a descriptor does not end last 10 ms: so many would be over after 50 s at the
+ * earliest. */
+enum { NPOLLS = 5000, NPOLLS_MS = 40000 };
+
+Test(wait, a_readable_descriptor_ends_sleeps)
+{
+    struct piped piped = {0};
+    static struct wh_doorbell bell;
+    struct wh_doorbell *bells[] = {&bell};
+    cr_assert_eq(pipe(piped.fds), 0);
+    cr_assert_eq(write(piped.fds[1], "x", 1), 1);
+    cr_expect_eq(wait_piped(&piped, (struct wh_wait){0}, NPOLLS, NPOLLS_MS), WHORL_OK);
+    cr_expect_eq(piped.nasked, NPOLLS);
+    struct wh_wait with_bells = {.bells = bells, .nbells = 1};
+    cr_expect_eq(wait_piped(&piped, with_bells, NPOLLS, NPOLLS_MS), WHORL_OK, "naps");
+    with_bells.bells_are_quiet = true;
+    cr_expect_eq(wait_piped(&piped, with_bells, NPOLLS, NPOLLS_MS), WHORL_OK, "on the descriptor");
+    cr_expect_eq(atomic_load(&bell.sleepers), 0);
+    close(piped.fds[0]);
+    close(piped.fds[1]);
+}
+
+Test(wait, what_no_descriptor_tells_is_found_all_the_same)
+{
+    struct piped piped = {0};
+    cr_assert_eq(pipe(piped.fds), 0);
+    cr_expect_eq(wait_piped(&piped, (struct wh_wait){0}, 3, 60000), WHORL_OK);
+    piped.is_mute = true;
+    cr_expect_eq(wait_piped(&piped, (struct wh_wait){0}, 3, 60000), WHORL_OK);
+    close(piped.fds[0]);
+    close(piped.fds[1]);
+}
+
+Test(wait, a_descriptor_that_never_tells_does_not_outlast_the_deadline)
+{
+    struct piped piped = {0};
+    cr_assert_eq(pipe(piped.fds), 0);
+    cr_expect_eq(wait_piped(&piped, (struct wh_wait){0}, INT_MAX, 30), WHORL_E_TIMEOUT);
+    close(piped.fds[0]);
+    close(piped.fds[1]);
 }

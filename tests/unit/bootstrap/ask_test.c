@@ -131,7 +131,9 @@ static void ask_beside_a_stopped_one(struct mate *mate)
 
 static void ask_beside_a_dead_one(struct mate *mate)
 {
-    if (wh_boot_barrier(mate->boot, crew_soon()) != WHORL_OK) {
+    /* All have joined when the first one is through. It may be dead before the last one is. */
+    whorl_result_t rc = wh_boot_barrier(mate->boot, crew_soon());
+    if (rc != WHORL_OK && rc != WHORL_E_PEER) {
         _exit(2);
     }
     if (mate->rank == OUT) {

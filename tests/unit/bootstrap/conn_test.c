@@ -160,3 +160,76 @@ Test(conn, bytes_behind_a_proof_that_is_wrong_are_never_read_as_frames)
     wh_conn_close(&a);
     wh_conn_close(&b);
 }
+
+/* Sends what a stranger would, and nothing more. Returns what the answerer makes of it. */
+static whorl_result_t say_to_answerer(struct wh_conn *b, const char *bytes, size_t nbytes)
+{
+    struct wh_conn a;
+    connect_pair(&a, b);
+    struct pollfd pfd = {.fd = a.fd, .events = POLLOUT};
+    cr_assert_eq(poll(&pfd, 1, 10000), 1);
+    cr_assert_eq(wh_sock_send(a.fd, bytes, nbytes), (ssize_t)nbytes);
+    pfd = (struct pollfd){.fd = b->fd, .events = POLLIN};
+    cr_assert_eq(poll(&pfd, 1, 10000), 1);
+    whorl_result_t rc = wh_conn_advance(b);
+    wh_conn_close(&a);
+    return rc;
+}
+
+Test(conn, a_stranger_is_known_by_its_first_bytes)
+{
+    static const struct {
+        const char *bytes;
+        whorl_result_t rc;
+    } rows[] = {
+        {"G", WHORL_E_ARG},
+        {"GET / HTTP/1.1\r\n\r\n", WHORL_E_ARG},
+        {"WHRT", WHORL_E_ARG},
+        {"WHRx", WHORL_E_ARG},
+        {"WHRS", WHORL_OK}, /* so far */
+        {"WH", WHORL_OK},
+        {"WHRS and then", WHORL_OK},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct wh_conn b;
+        whorl_result_t rc = say_to_answerer(&b, rows[i].bytes, strlen(rows[i].bytes));
+        cr_expect_eq(rc, rows[i].rc, "\"%s\": %d", rows[i].bytes, rc);
+        cr_expect_not(b.proved);
+        cr_expect(rc == WHORL_OK || !wh_conn_has_output(&b), "and gets no answer");
+        wh_conn_close(&b);
+    }
+}
+
+Test(conn, a_caller_does_not_wait_for_the_rest_of_a_banner_either)
+{
+    struct wh_conn a, b;
+    static const char banner[] = "220 ready\r\n";
+    connect_pair(&a, &b);
+    cr_assert_eq(wh_sock_send(b.fd, banner, strlen(banner)), (ssize_t)strlen(banner));
+    struct pollfd pfd = {.fd = a.fd, .events = POLLIN};
+    cr_assert_eq(poll(&pfd, 1, 10000), 1);
+    cr_assert_eq(wh_conn_advance(&a), WHORL_E_ARG);
+    wh_conn_close(&a);
+    wh_conn_close(&b);
+}
+
+Test(conn, a_peer_that_encrypts_is_told_apart_in_words)
+{
+    struct wh_conn a, b;
+    connect_pair(&a, &b);
+    const struct wh_shake_terms terms = {.encrypts = true, .private_key = {7}};
+    cr_assert_eq(wh_shake_set_terms(&b.shake, &terms, NULL), WHORL_OK);
+    whorl_result_t rc_a = WHORL_OK, rc_b = WHORL_OK;
+    while (rc_a == WHORL_OK || rc_b == WHORL_OK) {
+        struct pollfd pfds[2] = {{.fd = a.fd, .events = wh_conn_events(&a)},
+                                 {.fd = b.fd, .events = wh_conn_events(&b)}};
+        cr_assert_gt(poll(pfds, 2, 10000), 0);
+        rc_a = rc_a == WHORL_OK ? wh_conn_advance(&a) : rc_a;
+        rc_b = rc_b == WHORL_OK ? wh_conn_advance(&b) : rc_b;
+    }
+    cr_expect_eq(rc_a, WHORL_E_CONFIG);
+    cr_expect_eq(rc_b, WHORL_E_CONFIG);
+    cr_expect_str_eq(wh_conn_why(&a, rc_a), "one of the two ends encrypts and the other does not");
+    wh_conn_close(&a);
+    wh_conn_close(&b);
+}

@@ -154,6 +154,19 @@ static inline uint64_t crew_soon(void)
     return wh_deadline_after_ms(CREW_TIMEOUT_MS);
 }
 
+/* glibc gives the stacks of threads that a fork left behind to new threads, which then have the ids
+ * of threads that ThreadSanitizer takes to be alive. Stacks of another size are new ones. */
+static inline void crew_use_new_stacks(void)
+{
+#ifdef __SANITIZE_THREAD__
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, (size_t)32 << 20);
+    pthread_setattr_default_np(&attr);
+    pthread_attr_destroy(&attr);
+#endif
+}
+
 /*
  * Forks a process for every mate and lets all begin at once; each runs child, which does not
  * return.
@@ -172,6 +185,7 @@ static inline void crew_fork(struct crew *crew, pid_t pids_out[], void (*child)(
         if (pids_out[i] == 0) {
             char byte;
             prctl(PR_SET_PDEATHSIG, SIGKILL);
+            crew_use_new_stacks();
             close(gate[1]);
             (void)!read(gate[0], &byte, 1);
             close(gate[0]);

@@ -112,7 +112,7 @@ Test(frame, a_hostname_without_end_or_with_escapes_does_no_harm)
 
 Test(frame, a_failure_survives_the_way)
 {
-    struct wh_failure in = {.rc = WHORL_E_MISMATCH, .text = "rank 3 says 4"}, out;
+    struct wh_boot_failure in = {.rc = WHORL_E_MISMATCH, .text = "rank 3 says 4"}, out;
     uint8_t bytes[WH_FAILURE_NBYTES_MAX];
     size_t nbytes = wh_failure_encode(&in, bytes);
     wh_failure_decode(bytes, nbytes, &out);
@@ -122,7 +122,7 @@ Test(frame, a_failure_survives_the_way)
 
 Test(frame, a_failure_cannot_claim_success_or_steer_a_terminal)
 {
-    struct wh_failure in = {.rc = WHORL_OK, .text = "a\033[2Jb\nc\xc2\x9b"}, out;
+    struct wh_boot_failure in = {.rc = WHORL_OK, .text = "a\033[2Jb\nc\xc2\x9b"}, out;
     uint8_t bytes[WH_FAILURE_NBYTES_MAX];
     size_t nbytes = wh_failure_encode(&in, bytes);
     wh_failure_decode(bytes, nbytes, &out);
@@ -138,7 +138,7 @@ Test(frame, a_failure_cannot_claim_success_or_steer_a_terminal)
 
 Test(frame, the_longest_failure_keeps_its_end)
 {
-    struct wh_failure in = {.rc = WHORL_E_SYS}, out;
+    struct wh_boot_failure in = {.rc = WHORL_E_SYS}, out;
     memset(in.text, 'x', sizeof(in.text) - 1);
     uint8_t bytes[WH_FAILURE_NBYTES_MAX];
     memset(bytes, 'y', sizeof(bytes));

@@ -133,12 +133,12 @@ Test(rank, a_farewell_is_no_death)
 Test(rank, only_the_first_failure_counts)
 {
     struct scene scene = scene_create();
-    struct wh_failure failure = {.rc = WHORL_E_SYS, .text = "first"};
+    struct wh_boot_failure failure = {.rc = WHORL_E_SYS, .text = "first"};
     uint8_t payload[WH_FAILURE_NBYTES_MAX];
     struct wh_frame frame = {.type = WH_FRAME_FAIL, .payload = payload};
     frame.payload_nbytes = (uint32_t)wh_failure_encode(&failure, payload);
     scene_send(&scene, &frame);
-    failure = (struct wh_failure){.rc = WHORL_E_ARG, .text = "second"};
+    failure = (struct wh_boot_failure){.rc = WHORL_E_ARG, .text = "second"};
     frame.payload_nbytes = (uint32_t)wh_failure_encode(&failure, payload);
     scene_send(&scene, &frame);
     cr_assert_eq(scene.boot->failure.rc, WHORL_E_SYS);

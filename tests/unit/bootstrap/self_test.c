@@ -54,3 +54,28 @@ Test(self, a_job_of_one_host_listens_on_loopback_only)
     close(fds[0]);
     close(fds[1]);
 }
+
+Test(self, a_root_listens_where_its_rank_can_be_reached)
+{
+    const struct wh_addr loopback = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
+    const struct wh_addr far = {.ip = {[10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = 1}};
+    const struct wh_member near_one = {.naddrs = 1, .addrs = {loopback}};
+    const struct wh_member both = {.naddrs = 2, .addrs = {far, loopback}};
+    static const uint8_t zeros[WH_SECRET_NBYTES];
+    struct wh_ticket ticket;
+    struct wh_addr at;
+    int fd;
+    cr_assert_eq(wh_self_host(&near_one, &ticket, &fd), WHORL_OK);
+    cr_assert(wh_sock_own_addr(fd, &at));
+    cr_assert(wh_addr_is_loopback(&at));
+    cr_assert_eq(at.port, ticket.port);
+    cr_assert_eq(ticket.addrs[0].port, ticket.port);
+    cr_assert_arr_eq(ticket.secret, zeros, sizeof(zeros));
+    close(fd);
+    cr_assert_eq(wh_self_host(&both, &ticket, &fd), WHORL_OK);
+    cr_assert(wh_sock_own_addr(fd, &at));
+    cr_assert_not(wh_addr_is_loopback(&at));
+    cr_assert_eq(at.port, ticket.port);
+    cr_assert_eq(ticket.naddrs, 2);
+    close(fd);
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Splits: who is with whom, in which order, and who is with nobody. */
 #include "base/log.h"
+#include "bootstrap/rank.h"
 #include "local.h"
 
 /* Splits l from one thread; color and key by old rank. */
@@ -111,6 +112,25 @@ Test(comm_split, what_is_queued_runs_first, .timeout = 60)
     for (int r = 0; r < 2; r++) {
         whorl_comm_destroy(parts[r]);
         whorl_stream_destroy(streams[r]);
+    }
+    local_close(&l);
+}
+
+Test(comm_split, each_part_has_a_secret_of_its_own, .timeout = 60)
+{
+    struct local l = local_open(4, 0);
+    const int colors[] = {0, 0, 1, 1}, keys[] = {0, 0, 1, 0};
+    whorl_comm_t parts[4];
+    split(&l, colors, keys, parts);
+    const uint8_t *old = l.ranks[0]->boot->secret;
+    const uint8_t *first = parts[0]->boot->secret, *second = parts[2]->boot->secret;
+    cr_expect_arr_eq(first, parts[1]->boot->secret, WH_SECRET_NBYTES);
+    cr_expect_arr_eq(second, parts[3]->boot->secret, WH_SECRET_NBYTES);
+    cr_expect_arr_neq(first, second, WH_SECRET_NBYTES);
+    cr_expect_arr_neq(first, old, WH_SECRET_NBYTES);
+    cr_expect_arr_neq(second, old, WH_SECRET_NBYTES);
+    for (int r = 0; r < 4; r++) {
+        whorl_comm_destroy(parts[r]);
     }
     local_close(&l);
 }

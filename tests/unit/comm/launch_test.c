@@ -378,6 +378,46 @@ Test(launch, a_secret_is_never_cut_short)
     cr_expect_null(strstr(wh_error_get(), "ssss"), "and never shown");
 }
 
+/* What becomes of a launch at root by ranks that encrypt, with a secret or without. */
+static whorl_result_t read_encrypted(const char *root, const char *secret,
+                                     struct wh_launch *launch)
+{
+    static const char *const table[] = {"WHORL_RANK", "1", "WHORL_NRANKS", "2", NULL};
+    const struct wh_config config = {.root = root, .secret = secret, .encrypt = true};
+    vars = table;
+    return wh_launch_read(lookup, &config, launch);
+}
+
+Test(launch, who_encrypts_beyond_this_host_needs_a_secret)
+{
+    static const char *const roots[] = {
+        "node7:29500",  "10.1.2.3:29500", "[fd00::1]:29500",   "127.example.com:1",
+        "128.0.0.1:1",  "[::1:2]:1",      "localhost.local:1", "localhost2:1",
+        "0.127.0.0:1",  "127.0.0.1.example.com:1",
+    };
+    struct wh_launch launch;
+    for (size_t i = 0; i < ARRAY_LEN(roots); i++) {
+        memset(&launch, 0xee, sizeof(launch));
+        cr_expect_eq(read_encrypted(roots[i], "", &launch), WHORL_E_CONFIG, "%s", roots[i]);
+        cr_expect_not_null(strstr(wh_error_get(), "WHORL_SECRET"), "%s", wh_error_get());
+        cr_expect_not_null(strstr(wh_error_get(), "openssl rand -hex 16"), "%s", wh_error_get());
+        cr_expect_eq(launch.root[0], (char)0xee, "written only on success");
+        cr_expect_eq(read_encrypted(roots[i], "s3cret", &launch), WHORL_OK, "%s", wh_error_get());
+        cr_expect_str_eq(launch.secret, "s3cret");
+    }
+}
+
+Test(launch, who_encrypts_on_this_host_only_needs_none)
+{
+    static const char *const roots[] = {"127.0.0.1:29500", "127.1.2.3:1", "[::1]:1", "localhost:1",
+                                        ""};
+    for (size_t i = 0; i < ARRAY_LEN(roots); i++) {
+        struct wh_launch launch;
+        cr_expect_eq(read_encrypted(roots[i], "", &launch), WHORL_OK, "%s: %s", roots[i],
+                     wh_error_get());
+    }
+}
+
 Test(launch, ranks_that_name_the_root_differently_know_each_other)
 {
     static const char *const by_name[] = {"RANK",        "1",     "WORLD_SIZE", "2", "MASTER_ADDR",

@@ -4,7 +4,7 @@
 #include "comm/plans.h"
 #include "unit/executor/cpu/world.h"
 
-static const struct wh_algo_mask everything = {UINT64_MAX};
+static const struct wh_algo_mask everything = {.allowed = UINT64_MAX};
 static const struct wh_fabric fabric = {.message_ns = 300,
                                         .byte_ns = 0.2,
                                         .reduce_byte_ns = 0.1,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static whorl_result_t find(const char *file, const char *cpus, struct wh_topology_place *place)
@@ -80,6 +81,26 @@ Test(place, settings_that_cannot_be_followed_are_refused_by_name)
                      rows[i].file, rows[i].cpus);
         cr_expect_not_null(strstr(wh_error_get(), rows[i].text), "%s", wh_error_get());
         cr_expect_eq(place.keys[WH_TOPOLOGY_LLC], 0);
+    }
+}
+
+static long peak_kib(void)
+{
+    struct rusage usage;
+    cr_assert_eq(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_maxrss;
+}
+
+Test(place, a_number_of_a_core_takes_no_memory_that_grows_with_it)
+{
+    static const char *const lists[] = {"4294967295", "0,4294967294", "0-1000000", "1--2",
+                                        "0000000",    "1,",           "-",         "0,-1"};
+    for (size_t i = 0; has_hwloc() && i < ARRAY_LEN(lists); i++) {
+        struct wh_topology_place place;
+        long before_kib = peak_kib();
+        cr_expect_eq(find("synthetic:pu:4", lists[i], &place), WHORL_E_CONFIG, "%s", lists[i]);
+        cr_expect_not_null(strstr(wh_error_get(), " names no cores"), "%s", wh_error_get());
+        cr_expect_lt(peak_kib() - before_kib, 64 * 1024, "%s", lists[i]);
     }
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* WHORL_ALGO: NCCL's examples mean here what they mean there, and what means nothing is refused. */
+#include "algorithms/hier.h"
 #include "base/log.h"
 #include "tuner/select.h"
 
@@ -37,7 +38,7 @@ static int nallowed(struct wh_algo_mask mask, enum wh_coll coll)
 
 static int nall(enum wh_coll coll)
 {
-    return nallowed((struct wh_algo_mask){UINT64_MAX}, coll);
+    return nallowed((struct wh_algo_mask){.allowed = UINT64_MAX}, coll);
 }
 
 static void expect_only(const char *text, enum wh_coll coll, const char *name)
@@ -265,7 +266,7 @@ Test(algo_mask, what_is_no_word_is_refused_with_the_words_that_are)
         const char *text;
         const char *says;
     } rows[] = {
-        {"rnig", "rnig is no algorithm; known are arena, ring"},
+        {"rnig", "rnig is no algorithm; known are arena, leader, rails, ring"},
         {"ring;allreduce:rnig", "rnig is no algorithm"},
         {"ring tree", "ring tree is no algorithm"},
         {"^^ring", "^ring is no algorithm"},
@@ -278,10 +279,78 @@ Test(algo_mask, what_is_no_word_is_refused_with_the_words_that_are)
         {"allgather:pat;allgather:tree", "leaves no algorithm for all_gather"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct wh_algo_mask mask = {12345};
+        struct wh_algo_mask mask = {.allowed = 12345};
         cr_expect_eq(wh_algo_mask_parse(rows[i].text, &mask), WHORL_E_CONFIG, "%s", rows[i].text);
         cr_expect_not_null(strstr(wh_error_get(), rows[i].says), "%s: %s", rows[i].text,
                            wh_error_get());
-        cr_expect_eq(mask.allowed, 12345, "%s: the mask is touched only on success", rows[i].text);
+        cr_expect(mask.allowed == 12345 && mask.forbidden_hier == 0, "%s: the mask is touched only on success", rows[i].text);
     }
+}
+
+/* ---- several hosts -------------------------------------------------------------------------- */
+
+/* Which compositions of a collective are allowed: "leader rails", "leader", "rails", "". */
+static const char *hier_of(const char *text, enum wh_coll coll)
+{
+    static char found[64];
+    struct wh_algo_mask mask = parse(text);
+    found[0] = '\0';
+    for (size_t i = 0; i < wh_nhier_algos; i++) {
+        if (wh_hier_algos[i]->coll == coll && ((mask.forbidden_hier >> i) & 1) == 0) {
+            strcat(found, found[0] != '\0' ? " " : "");
+            strcat(found, wh_hier_algos[i]->name);
+        }
+    }
+    return found;
+}
+
+Test(algo_mask, compositions_are_allowed_unless_something_else_is_wanted)
+{
+    cr_expect_str_eq(hier_of("", WH_COLL_ALL_REDUCE), "leader rails");
+    cr_expect_str_eq(hier_of("ring", WH_COLL_ALL_REDUCE), "");
+    cr_expect_str_eq(hier_of("ring", WH_COLL_ALL_TO_ALL), "rails");
+    cr_expect_str_eq(hier_of("^ring", WH_COLL_ALL_REDUCE), "leader rails");
+    cr_expect_str_eq(hier_of("ring;reduce:tree", WH_COLL_REDUCE), "");
+}
+
+Test(algo_mask, a_composition_brings_the_arena_that_it_is_made_of)
+{
+    static const char *const names[] = {"leader", "rails", "LEADER", " Rails "};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const char *want = i % 2 == 0 ? "leader" : "rails";
+        cr_expect_str_eq(hier_of(names[i], WH_COLL_REDUCE), want);
+        cr_expect(has_arena(names[i], WH_COLL_REDUCE), "%s", names[i]);
+        cr_expect_eq(nallowed(parse(names[i]), WH_COLL_REDUCE), 0, "%s", names[i]);
+    }
+    cr_expect_str_eq(hier_of("leader", WH_COLL_ALL_TO_ALL), "rails", "there is no leader for it");
+    cr_expect_str_eq(hier_of("ring;broadcast:rails,tree", WH_COLL_BROADCAST), "rails");
+    cr_expect_str_eq(hier_of("ring;broadcast:rails,tree", WH_COLL_ALL_REDUCE), "");
+    cr_expect(allows(parse("broadcast:rails,tree"), WH_COLL_BROADCAST, "tree"));
+    cr_expect(has_arena("leader", WH_COLL_GATHER), "nothing is said about it");
+}
+
+Test(algo_mask, the_arena_alone_is_put_together_in_any_way)
+{
+    cr_expect_str_eq(hier_of("arena", WH_COLL_ALL_REDUCE), "leader rails");
+    cr_expect_str_eq(hier_of("arena,rails", WH_COLL_ALL_REDUCE), "rails");
+    cr_expect_str_eq(hier_of("ring;allreduce:arena", WH_COLL_ALL_REDUCE), "leader rails");
+    cr_expect_str_eq(hier_of("ring;allreduce:arena", WH_COLL_REDUCE), "");
+}
+
+Test(algo_mask, after_a_hat_compositions_stand_for_themselves)
+{
+    cr_expect_str_eq(hier_of("^rails", WH_COLL_ALL_REDUCE), "leader");
+    cr_expect_str_eq(hier_of("^leader,rails", WH_COLL_ALL_REDUCE), "");
+    cr_expect(has_arena("^leader,rails", WH_COLL_ALL_REDUCE));
+    cr_expect_eq(nallowed(parse("^leader,rails"), WH_COLL_ALL_REDUCE), nall(WH_COLL_ALL_REDUCE));
+    cr_expect_not(has_arena("^arena", WH_COLL_ALL_REDUCE));
+    cr_expect_str_eq(hier_of("allreduce:^leader", WH_COLL_ALL_REDUCE), "rails");
+    cr_expect_str_eq(hier_of("allreduce:^leader", WH_COLL_REDUCE), "leader rails");
+}
+
+Test(algo_mask, barriers_keep_what_they_have_over_links)
+{
+    cr_expect(allows(parse("leader"), WH_COLL_BARRIER, "dissemination"));
+    cr_expect_str_eq(hier_of("leader", WH_COLL_BARRIER), "leader");
+    cr_expect_str_eq(hier_of("dissemination", WH_COLL_BARRIER), "");
 }

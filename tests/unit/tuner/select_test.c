@@ -4,7 +4,7 @@
 
 #include <criterion/criterion.h>
 
-static const struct wh_algo_mask everything = {UINT64_MAX};
+static const struct wh_algo_mask everything = {.allowed = UINT64_MAX};
 
 static const struct wh_fabric fabrics[] = {
     {.message_ns = 300,
@@ -85,7 +85,7 @@ Test(select, only_what_is_allowed_is_chosen)
 {
     struct wh_problem problem = {WH_COLL_ALL_REDUCE, 0, 8, 0};
     for (size_t a = 0; a < wh_nalgos; a++) {
-        struct wh_algo_mask one = {UINT64_C(1) << a};
+        struct wh_algo_mask one = {.allowed = UINT64_C(1) << a};
         const struct wh_algo *got = wh_tuner_select(&problem, 4096, &fabrics[0], &one);
         cr_expect_eq(got, fits(wh_algos[a], &problem) ? wh_algos[a] : NULL, "%s",
                      wh_algos[a]->name);

@@ -70,10 +70,39 @@ Test(cache, a_rail_without_an_algorithm_is_an_error)
     w.hiers[0]->env.choices = &choices;
     struct call_spec spec = spec_of(WH_COLL_ALL_REDUCE, 0, 5);
     struct call *call = call_create(&spec, w.n);
-    bool moved;
-    cr_assert_eq(wh_hier_start(w.hiers[0], WH_COLL_ALL_REDUCE, 0, &call->ranks[0].op), WHORL_OK);
-    cr_expect_eq(wh_hier_advance(w.hiers[0], &moved), WHORL_E_UNSUPPORTED);
+    cr_expect_eq(wh_hier_start(w.hiers[0], WH_COLL_ALL_REDUCE, 0, &call->ranks[0].op),
+                 WHORL_E_UNSUPPORTED);
     cr_expect_str_eq(wh_error_get(), "WHORL_ALGO allows no algorithm for all_reduce of 2 hosts");
     call_destroy(call);
+    world_close(&w);
+}
+
+static int nasked;
+
+static const void *count_choices(void *ctx, const struct wh_compose_problem *problem, size_t nbytes)
+{
+    nasked++;
+    return problem->root == 3 ? NULL : world_choose(ctx, problem, nbytes);
+}
+
+Test(cache, a_choice_is_made_once)
+{
+    struct world w;
+    world_open(&w, &(struct world_shape){.nlocal = {2, 2}}, &(struct world_choices){.algo = NULL},
+               1);
+    struct wh_hier_choices choices = world_methods;
+    choices.choose = count_choices;
+    w.hiers[0]->env.choices = &choices;
+    struct wh_op op = {.count = 5, .dtype = WHORL_INT32, .redop = WHORL_SUM};
+    for (int i = 0; i < 3; i++) {
+        cr_expect(wh_hier_fits(w.hiers[0], WH_COLL_BROADCAST, 1, &op));
+        cr_expect_not(wh_hier_fits(w.hiers[0], WH_COLL_BROADCAST, 3, &op));
+    }
+    cr_expect_eq(nasked, 2, "also that there is none is remembered: %d", nasked);
+    /* More kinds of calls than there is room for: what is found stays right. */
+    for (int i = 0; i < 1000; i++) {
+        op.count = (size_t)i;
+        cr_expect_eq(wh_hier_fits(w.hiers[0], WH_COLL_BROADCAST, (uint32_t)i % 4, &op), i % 4 != 3);
+    }
     world_close(&w);
 }

@@ -8,6 +8,7 @@
 
 #include "../arena/calls.h"
 #include "algorithms/hier.h"
+#include "algorithms/hier_prompt.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "executor/hier/internal.h"
@@ -59,7 +60,11 @@ static inline const void *world_choose(void *ctx, const struct wh_compose_proble
             return wh_hier_algos[i];
         }
     }
-    return wh_hier_select(problem->coll, problem->hosts, &c->local, &c->net, nbytes);
+    return wh_hier_select(&(struct wh_hier_query){.coll = problem->coll,
+                                                  .hosts = problem->hosts,
+                                                  .local = &c->local,
+                                                  .net = &c->net,
+                                                  .nbytes = nbytes});
 }
 
 static inline whorl_result_t world_compose(void *ctx, const void *chosen,
@@ -81,7 +86,7 @@ static inline const void *world_choose_rail(void *ctx, const struct wh_problem *
     if (c->rails[problem->coll] != NULL) {
         return wh_algo_find(problem->coll, c->rails[problem->coll]);
     }
-    const struct wh_algo_mask all = {UINT64_MAX};
+    const struct wh_algo_mask all = {.allowed = UINT64_MAX};
     return wh_tuner_select(problem, nbytes, &c->net, &all);
 }
 
@@ -93,11 +98,19 @@ static inline whorl_result_t world_build_rail(void *ctx, const void *chosen,
     return wh_algo_build(chosen, problem, sched_out);
 }
 
+static inline whorl_result_t world_is_prompt(void *ctx, const void *chosen,
+                                             const struct wh_problem *problem, bool *is_prompt_out)
+{
+    (void)ctx;
+    return wh_algo_is_prompt(chosen, problem, is_prompt_out);
+}
+
 static const struct wh_hier_choices world_methods = {
     .choose = world_choose,
     .compose = world_compose,
     .choose_rail = world_choose_rail,
     .build_rail = world_build_rail,
+    .is_prompt = world_is_prompt,
 };
 
 /* ---- opening ---- */
