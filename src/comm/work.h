@@ -21,8 +21,8 @@ struct wh_work {
 bool wh_work_is_whole(const struct wh_call *call);
 
 /**
- * Starts a call, which stays where it is until it is over, and numbers it. WHORL_IN_PROGRESS: not yet, what it needs is busy; any other error
- * is reported and leaves nothing at work.
+ * Starts a call, which stays where it is until it is over, and numbers it. WHORL_IN_PROGRESS: not
+ * yet, what it needs is busy; any other error is reported and leaves nothing at work.
  */
 WH_MUST_CHECK whorl_result_t wh_work_start(struct wh_work *work, struct wh_call *call);
 

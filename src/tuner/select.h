@@ -11,7 +11,7 @@
 
 /** What the user allows, parsed from WHORL_ALGO. */
 struct wh_algo_mask {
-    uint64_t allowed;        /* a bit per algorithm of wh_algos, and of the arena one per collective */
+    uint64_t allowed; /* a bit per algorithm of wh_algos, and of the arena a bit per collective */
     uint64_t forbidden_hier; /* a bit per row of wh_hier_algos: those that are not allowed */
 };
 

@@ -58,6 +58,40 @@ WIRE_TEST(transport_tcp_v6, tcp, threads, messages_arrive_complete_and_in_order)
 WIRE_TEST(transport_tcp_v6, tcp, processes, eight_ranks_talk_to_all)
 WIRE_TEST(transport_tcp_v6, tcp, threads, what_was_flushed_outlives_its_sender)
 
+/* Over loopback, as if it were a route on which the kernel does not copy. */
+static void send_without_copies(void)
+{
+    setenv("WHORL_ZEROCOPY", "1", 1);
+    tcp_zerocopy_is_forced = true;
+}
+
+/* All but a_sender_is_held_back_and_loses_nothing, for which a slot is free when its message has
+ * been received: here it is when the sender's kernel knows that. */
+#define ZEROCOPY_SUITE_ANY(suite)                                              \
+    WIRE_TEST(suite, tcp, threads, messages_arrive_complete_and_in_order)      \
+    WIRE_TEST(suite, tcp, threads, a_slot_stays_until_it_is_given_away)        \
+    WIRE_TEST(suite, tcp, threads, channels_and_directions_are_independent)    \
+    WIRE_TEST(suite, tcp, threads, eight_ranks_talk_to_all)                    \
+    WIRE_TEST(suite, tcp, threads, a_link_may_open_long_before_its_other_end)  \
+    WIRE_TEST(suite, tcp, threads, messages_outlive_their_sender)              \
+    WIRE_TEST(suite, tcp, threads, unread_messages_are_no_obstacle_to_closing) \
+    WIRE_TEST(suite, tcp, threads, sleepers_are_woken)
+
+TestSuite(transport_tcp_zerocopy, .init = send_without_copies);
+ZEROCOPY_SUITE_ANY(transport_tcp_zerocopy)
+WIRE_SUITE_MESSAGES(transport_tcp_zerocopy, tcp, threads)
+WIRE_SUITE_MESSAGES(transport_tcp_zerocopy, tcp, processes)
+
+static void send_without_copies_over_four(void)
+{
+    send_without_copies();
+    use_four_sockets();
+}
+
+TestSuite(transport_tcp_zerocopy_four, .init = send_without_copies_over_four);
+ZEROCOPY_SUITE_ANY(transport_tcp_zerocopy_four)
+WIRE_SUITE_MESSAGES(transport_tcp_zerocopy_four, tcp, processes)
+
 Test(tcp, sixteen_ranks_talk_to_all)
 {
     struct world_spec spec = world_spec_of(&whorl_transport_tcp, wire_threads, wire_run_all_to_all);
@@ -337,4 +371,92 @@ Test(tcp, what_was_sent_is_counted)
     }
     cr_expect_eq(wire->ops->sent_nbytes(wire) - before, 4 * (TCP_HEAD_NBYTES + 100));
     rig_close(&rig);
+}
+
+/* ---- without copies ------------------------------------------------------------------------- */
+
+static bool has_landed(void *ctx)
+{
+    struct rig *rig = ctx;
+    const struct tcp_conn *conn = rig_conn(rig, 0);
+    const struct tcp_link *link = &conn->pair->send;
+    cr_assert_eq(tcp_pump_out(conn->pair), WHORL_OK);
+    return conn->nflights == 0 && link->begin == link->end;
+}
+
+Test(transport_tcp_zerocopy, slots_are_free_when_the_peer_has_their_messages)
+{
+    enum { NMESSAGES = 64 };
+    const size_t nbytes = 256 << 10;
+
+    for (int encrypts = 0; encrypts < 2; encrypts++) {
+        struct rig rig;
+        uint64_t nposted = 0;
+
+        rig_open(&rig, &(struct rig_spec){.encrypts = encrypts, .slot_nbytes = nbytes});
+        cr_assert(rig_until(&rig, is_connected, &rig));
+        if (!encrypts && rig_conn(&rig, 0)->zerocopy.state == TCP_ZEROCOPY_OFF) {
+            rig_close(&rig);
+            cr_skip_test("this kernel has no SO_ZEROCOPY for TCP");
+        }
+        for (uint64_t i = 0; i < NMESSAGES; i++) {
+            while (nposted < NMESSAGES && rig_post(&rig, nposted, nbytes) == WHORL_OK) {
+                nposted++;
+                cr_assert_leq(rig_conn(&rig, 0)->nflights, 4);
+            }
+            cr_assert_eq(rig_wait_take(&rig, i, nbytes), WHORL_OK);
+        }
+        cr_expect(rig_until(&rig, has_landed, &rig));
+        if (encrypts) {
+            cr_expect_eq(rig_conn(&rig, 0)->zerocopy.next, 0);
+        } else {
+            cr_expect_eq(rig_conn(&rig, 0)->zerocopy.state, TCP_ZEROCOPY_ON);
+            cr_expect_gt(rig_conn(&rig, 0)->zerocopy.next, NMESSAGES / 2);
+        }
+        rig_close(&rig);
+    }
+}
+
+Test(transport_tcp_zerocopy, who_sleeps_is_not_kept_awake_by_what_went_well)
+{
+    struct rig rig;
+
+    rig_open(&rig, &(struct rig_spec){.slot_nbytes = 256 << 10});
+    cr_assert(rig_until(&rig, is_connected, &rig));
+    cr_assert_eq(rig_post(&rig, 1, 256 << 10), WHORL_OK);
+    cr_assert_eq(rig_wait_take(&rig, 1, 256 << 10), WHORL_OK);
+    for (uint32_t rank = 0; rank < 2; rank++) {
+        cr_expect(rig_until(&rig, is_at_rest, &(struct resting){&rig, rank}), "rank %u", rank);
+    }
+    rig_close(&rig);
+}
+
+/* Its user gets the memory back when the link closes, and writes to it. */
+Test(transport_tcp_zerocopy, what_was_given_up_does_not_arrive_altered)
+{
+    const size_t nbytes = 12 << 20;
+
+    for (uint32_t nconns = 1; nconns < 4; nconns += 2) {
+        uint8_t *memory = malloc(nbytes);
+        struct wh_slot slot;
+        struct rig rig;
+
+        cr_assert_not_null(memory);
+        memset(memory, 1, nbytes);
+        rig_open(&rig, &(struct rig_spec){.slot_nbytes = nbytes, .nconns = nconns});
+        cr_assert(rig_until(&rig, is_connected, &rig));
+        cr_assert_eq(send_what_fits(&rig, memory, nbytes), WHORL_IN_PROGRESS);
+        cr_expect_gt(tcp_zerocopy_nflying(&rig_conn(&rig, 0)->zerocopy), 0);
+        rig.out->ops->link_close(rig.out);
+        rig.out = NULL;
+        memset(memory, 0xee, nbytes);
+        free(memory);
+        whorl_result_t rc = WHORL_IN_PROGRESS;
+        for (uint32_t n = 0; n < 100000 && rc == WHORL_IN_PROGRESS; n++) {
+            rig_step(&rig);
+            rc = rig.in->ops->poll(rig.in, &slot);
+        }
+        cr_expect_eq(rc, WHORL_E_PEER, "%d", (int)rc);
+        rig_close(&rig);
+    }
 }

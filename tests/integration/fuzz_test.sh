@@ -29,22 +29,27 @@ sources=$(cd "$root/src" && ls "$PWD"/{base,schedule,algorithms,tuner}/*.c \
     "$PWD"/bootstrap/*.c "$PWD"/comm/{launch,members,status}.c "$PWD"/executor/signature.c \
     "$PWD"/numeric/dtype.c "$PWD"/topology/place.c "$PWD"/wire/choose.c \
     "$root"/transports/tcp/tcp_frame.c) || exit 1
-status=0
 cd "$work" || exit 1
 # shellcheck disable=SC2086
 echo "$sources" | xargs -P "$(nproc)" -n 8 clang $flags -fsanitize=fuzzer-no-link $include -c || exit 1
 ar rcs parsers.a ./*.o
-for target in "$root"/tests/fuzz/*_fuzz.c; do
-    name=$(basename "$target" .c)
+
+# Builds one target and runs it; false if it found a fault.
+fuzz() {
+    local name rc=0
+    name=$(basename "$1" .c)
     # shellcheck disable=SC2086
-    clang $flags -fsanitize=fuzzer $include "$target" parsers.a -o "$work/$name.bin" $libraries || exit 1
-    mkdir "$work/$name.found"
-    if ! "$work/$name.bin" -max_total_time="${SECONDS_EACH:-3}" -max_len=4096 -timeout=20 \
-        "$work/$name.found" >"$work/log" 2>&1; then
+    clang $flags -fsanitize=fuzzer $include "$1" parsers.a -o "$name.bin" $libraries || return 1
+    mkdir "$name.found"
+    "./$name.bin" -max_total_time="${SECONDS_EACH:-3}" -max_len=4096 -timeout=20 \
+        "$name.found" >"$name.log" 2>&1 || rc=1
+    if [ $rc -ne 0 ]; then
         echo "$name found a fault:"
-        tail -n 40 "$work/log"
-        status=1
+        tail -n 40 "$name.log"
     fi
-    echo "$name: $(grep -aE '^(Done|#[0-9]+.*DONE)' "$work/log" | tail -n 1)"
-done
-exit $status
+    echo "$name: $(grep -aE '^(Done|#[0-9]+.*DONE)' "$name.log" | tail -n 1)"
+    return $rc
+}
+export -f fuzz
+export flags include libraries
+printf '%s\0' "$root"/tests/fuzz/*_fuzz.c | xargs -0 -P "$(nproc)" -n 1 bash -c 'fuzz "$1"' fuzz || exit 1

@@ -323,6 +323,26 @@ static const struct odd odds[] = {
      "all_gather(",
      "reduce_scatter("},
     {"collective and barrier", SUM_OF(100), {.kind = CASE_BARRIER}, "all_reduce(", "barrier("},
+    {"root of a reduce",
+     {.kind = CASE_REDUCE, .count = 50, .dtype = WHORL_INT32, .root = 1},
+     {.kind = CASE_REDUCE, .count = 50, .dtype = WHORL_INT32, .root = 0},
+     "root 1",
+     "root 0"},
+    {"collective without a root",
+     {.kind = CASE_BROADCAST, .count = 50, .dtype = WHORL_INT32, .root = 1},
+     SUM_OF(50),
+     "broadcast(",
+     "all_reduce("},
+    {"collective that goes as messages",
+     {.kind = CASE_ALL_TO_ALL, .count = 50, .dtype = WHORL_INT32},
+     {.kind = CASE_SCATTER, .count = 50, .dtype = WHORL_INT32, .root = 1},
+     "all_to_all(",
+     "scatter("},
+    {"root of a gather",
+     {.kind = CASE_GATHER, .count = 50, .dtype = WHORL_INT32, .root = 0},
+     {.kind = CASE_GATHER, .count = 50, .dtype = WHORL_INT32, .root = 1},
+     "root 0",
+     "root 1"},
 };
 
 /* The last rank, which is on the last host, makes another call. */
@@ -348,16 +368,27 @@ static void call_something_else(struct rank *rank)
     case_drop(run);
 }
 
-Test(hosts_comms, tell_all_ranks_of_calls_that_do_not_agree)
+static void try_odds(const int nprocesses[3], const char *algo)
 {
-    static const char *const env[] = {"WHORL_TIMEOUT=10s", NULL};
+    const char *const env[] = {"WHORL_TIMEOUT=10s", algo, NULL};
     for (size_t i = 0; i < sizeof(odds) / sizeof(odds[0]); i++) {
         struct hosts_job job = {.job = {.run = call_something_else, .arg = &odds[i], .env = env},
-                                .hosts = hosts,
-                                .nprocesses = {1, 1}};
-        hosts_run(&job);
-        job.nprocesses[0] = 2;
-        job.nprocesses[1] = 2;
+                                .hosts = hosts};
+        memcpy(job.nprocesses, nprocesses, 3 * sizeof(*nprocesses));
         hosts_run(&job);
     }
+}
+
+Test(hosts_comms, tell_all_ranks_of_calls_that_do_not_agree)
+{
+    try_odds((int[]){1, 1, 0}, NULL);
+    try_odds((int[]){2, 2, 0}, NULL);
+    try_odds((int[]){3, 1, 0}, NULL);
+}
+
+/* Some calls over links, some in arenas that are put together. */
+Test(hosts_comms, tell_all_ranks_of_calls_that_take_different_ways)
+{
+    try_odds((int[]){2, 2, 0}, "WHORL_ALGO=allreduce:ring;reduce:chain");
+    try_odds((int[]){1, 2, 1}, "WHORL_ALGO=^leader,rails;broadcast:leader");
 }

@@ -115,6 +115,7 @@ static whorl_result_t tcp_open(const struct wh_wire_env *env, struct wh_transpor
         return rc;
     }
     wire->address.encrypts = config->encrypt;
+    wire->is_zerocopy = config->zerocopy && !config->encrypt;
     wire->address.nconns =
         (uint8_t)(config->nsockets > 0 ? config->nsockets : wire->address.nalike);
     wire->address.slot_nbytes = (uint32_t)env->slot_nbytes;
@@ -247,8 +248,12 @@ static whorl_result_t handle_events(struct tcp_wire *wire)
         }
         struct tcp_conn *conn = events[i].data.ptr;
         if (conn->state == TCP_UP && (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) {
+            uint32_t told = events[i].events;
+            if ((told & EPOLLERR) != 0 && tcp_pump_land(conn)) {
+                told &= ~(uint32_t)EPOLLERR; /* if there is an error too, it is told again */
+            }
             rc = tcp_pump_in(conn);
-            tcp_conn_let_sleep(conn, events[i].events);
+            tcp_conn_let_sleep(conn, told);
         }
     }
     return rc == WHORL_OK && has_callers ? tcp_accept(wire) : rc;

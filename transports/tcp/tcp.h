@@ -19,6 +19,7 @@
 #include "base/handshake.h"
 #include "base/seal.h"
 #include "tcp_frame.h"
+#include "tcp_zerocopy.h"
 
 #include <sys/uio.h>
 
@@ -67,6 +68,12 @@ struct tcp_in {
     size_t spill_begin, spill_end;
 };
 
+/** A fragment that the kernel has taken and still reads: its message's memory is not free yet. */
+struct tcp_flight {
+    struct tcp_message *message;
+    uint32_t ticket;
+};
+
 struct tcp_conn {
     enum tcp_kind kind;
     enum tcp_state state;
@@ -85,6 +92,9 @@ struct tcp_conn {
     struct wh_seal *seal, *unseal; /* NULL: plain */
     uint32_t events;               /* that epoll watches for */
     bool is_blocked;               /* the kernel has no room for the rest of a fragment */
+    struct tcp_zerocopy zerocopy;
+    struct tcp_flight *flights; /* nflights from first_flight on, of nslots * nconns; NULL: none */
+    uint32_t first_flight, nflights;
 
     /* TCP_ENDED */
     int error;         /* errno; 0: the peer closed in good order */
@@ -155,6 +165,7 @@ struct tcp_wire {
     uint32_t nblocked; /* connections with a fragment that the kernel had no room for */
     uint32_t nturns;
     uint64_t sent_nbytes, memory_nbytes;
+    bool is_zerocopy; /* is to be tried; slots are then memory that goes when the kernel lets go */
 };
 
 /* ---- tcp_conn.c: from nothing to TCP_UP, and the end ---- */
@@ -209,10 +220,18 @@ whorl_result_t tcp_pump_out(struct tcp_pair *pair);
 /** Receives what has come and has room, up to the end of a fragment. */
 whorl_result_t tcp_pump_in(struct tcp_conn *conn);
 
+/** Hears of what was sent without a copy, and frees the messages that are through. Returns whether
+ *  there was something to hear. */
+bool tcp_pump_land(struct tcp_conn *conn);
+
+/** Sends no more: memory of the user that is on its way is to be the user's again, now. */
+void tcp_pump_give_up(struct tcp_pair *pair);
+
 /** Has it a head, of a message for which there is no room? */
 bool tcp_conn_is_stalled(const struct tcp_conn *conn);
 
 /** Slot memory of a message; NULL: no memory. */
 uint8_t *tcp_message_slot(struct tcp_wire *wire, struct tcp_message *message);
+void tcp_message_slot_free(const struct tcp_wire *wire, struct tcp_message *message);
 
 #endif

@@ -190,6 +190,7 @@ static void conn_fini(struct tcp_conn *conn)
     }
     wh_seal_destroy(conn->seal);
     wh_seal_destroy(conn->unseal);
+    free(conn->flights);
     free(conn->out.record);
     free(conn->in.record);
     free(conn->in.spill);
@@ -214,16 +215,37 @@ static void tune(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof(patience));
 }
 
+/* Records of a sealed connection are written over as soon as the kernel has taken them. */
+static whorl_result_t try_zerocopy(struct tcp_conn *conn)
+{
+    struct tcp_wire *wire = conn->pair->wire;
+    if (!wire->is_zerocopy || conn->seal != NULL) {
+        return WHORL_OK;
+    }
+    tcp_zerocopy_start(&conn->zerocopy, conn->fd);
+    if (conn->zerocopy.state == TCP_ZEROCOPY_OFF) {
+        return WHORL_OK;
+    }
+    const size_t n = (size_t)wire->env->nslots * wire->nconns;
+    conn->flights = calloc(n, sizeof(*conn->flights));
+    if (conn->flights == NULL) {
+        return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_NET, "tcp: no memory for a connection");
+    }
+    wire->memory_nbytes += n * sizeof(*conn->flights);
+    return WHORL_OK;
+}
+
 /* A handshake is over: the connection carries messages from now on. Takes the shake's descriptor.
  */
 static whorl_result_t conn_up(struct tcp_conn *conn, struct tcp_shake *shake,
                               const struct wh_addr *peer)
 {
     struct tcp_wire *wire = conn->pair->wire;
+    whorl_result_t rc;
     if (wire->address.encrypts) {
         uint8_t send_key[WH_SEAL_KEY_NBYTES], recv_key[WH_SEAL_KEY_NBYTES];
         wh_shake_keys(&shake->shake, send_key, recv_key);
-        whorl_result_t rc = wh_seal_create(send_key, &conn->seal);
+        rc = wh_seal_create(send_key, &conn->seal);
         if (rc == WHORL_OK) {
             rc = wh_seal_create(recv_key, &conn->unseal);
         }
@@ -243,6 +265,10 @@ static whorl_result_t conn_up(struct tcp_conn *conn, struct tcp_shake *shake,
     conn->peer = *peer;
     conn->state = TCP_UP;
     tune(conn->fd);
+    rc = try_zerocopy(conn);
+    if (rc != WHORL_OK) {
+        return rc;
+    }
     char text[WH_ADDR_TEXT_NBYTES];
     wh_log(WH_LOG_INFO, WH_SUBSYS_NET, "tcp: connected with rank %u at %s, channel %u%s",
            conn->pair->peer, wh_addr_print(peer, text), conn->pair->channel,
@@ -521,7 +547,7 @@ whorl_result_t tcp_pair_check(struct tcp_pair *pair)
     if (!conn->is_broken && wh_now_ns() - conn->ended_ns < GRACE_NS) {
         return WHORL_IN_PROGRESS;
     }
-    pair->sends_no_more = true;
+    tcp_pump_give_up(pair);
     pair->receives_no_more = true;
     char text[WH_ADDR_TEXT_NBYTES];
     wh_addr_print(&conn->peer, text);

@@ -44,7 +44,7 @@ void tcp_link_fini(struct tcp_link *link)
         return;
     }
     for (uint32_t i = 0; i < link->pair->wire->env->nslots; i++) {
-        free(link->messages[i].slot);
+        tcp_message_slot_free(link->pair->wire, &link->messages[i]);
     }
     free(link->messages);
     link->messages = NULL;
@@ -57,8 +57,8 @@ void tcp_link_close(struct wh_link *base)
     struct tcp_link *link = link_of(base);
     if (link == &link->pair->recv) {
         link->pair->receives_no_more = true;
-    } else {
-        link->pair->sends_no_more |= link->is_direct;
+    } else if (link->is_direct) {
+        tcp_pump_give_up(link->pair);
     }
 }
 
@@ -139,9 +139,10 @@ whorl_result_t tcp_link_flush(struct wh_link *base)
     struct tcp_link *link = link_of(base);
     struct tcp_pair *pair = link->pair;
     whorl_result_t rc = tcp_pump_out(pair);
-    bool is_blocked = link->begin < link->end;
+    /* What the kernel has taken, and still sends from slots, needs no more calls. */
+    bool is_blocked = link->cut < link->end;
     for (uint32_t i = 0; i < pair->wire->nconns; i++) {
-        is_blocked |= pair->conns[i].is_blocked;
+        is_blocked |= pair->conns[i].is_blocked || pair->conns[i].out.message != NULL;
     }
     return rc == WHORL_OK && is_blocked ? tcp_pair_check(pair) : rc;
 }

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 enum {
@@ -27,12 +28,30 @@ enum {
 
 uint8_t *tcp_message_slot(struct tcp_wire *wire, struct tcp_message *message)
 {
-    if (message->slot == NULL) {
-        size_t nbytes = wh_align_up(wire->env->slot_nbytes, WH_LINE_NBYTES);
-        message->slot = aligned_alloc(WH_LINE_NBYTES, nbytes);
-        wire->memory_nbytes += message->slot != NULL ? nbytes : 0;
+    if (message->slot != NULL) {
+        return message->slot;
     }
+    size_t nbytes = wh_align_up(wire->env->slot_nbytes, WH_LINE_NBYTES);
+    if (wire->is_zerocopy) {
+        /* Pages of its own: what the kernel still sends from stays as it is when this is freed. */
+        void *pages =
+            mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        message->slot = pages != MAP_FAILED ? pages : NULL;
+    } else {
+        message->slot = aligned_alloc(WH_LINE_NBYTES, nbytes);
+    }
+    wire->memory_nbytes += message->slot != NULL ? nbytes : 0;
     return message->slot;
+}
+
+void tcp_message_slot_free(const struct tcp_wire *wire, struct tcp_message *message)
+{
+    if (wire->is_zerocopy && message->slot != NULL) {
+        munmap(message->slot, wh_align_up(wire->env->slot_nbytes, WH_LINE_NBYTES));
+    } else {
+        free(message->slot);
+    }
+    message->slot = NULL;
 }
 
 /* The record buffer of a direction of a sealed connection. */
@@ -62,6 +81,53 @@ static void fragment_left(struct tcp_link *link, struct tcp_message *message)
     message->is_done = message->nout == 0 && message->is_begun;
     while (link->begin < link->cut && link->messages[link->begin % nslots].is_done) {
         link->begin++;
+    }
+}
+
+/* The kernel has taken all of a fragment. */
+static void fragment_went(struct tcp_conn *conn)
+{
+    const struct tcp_wire *wire = conn->pair->wire;
+    const uint32_t ticket = tcp_zerocopy_ticket(&conn->zerocopy);
+    struct tcp_message *message = conn->out.message;
+    conn->out.message = NULL;
+    if (tcp_zerocopy_is_done(&conn->zerocopy, ticket)) {
+        fragment_left(&conn->pair->send, message);
+        return;
+    }
+    /* A message has at most nconns fragments. */
+    const uint32_t capacity = wire->env->nslots * wire->nconns;
+    assert(conn->nflights < capacity);
+    conn->flights[(conn->first_flight + conn->nflights) % capacity] =
+        (struct tcp_flight){message, ticket};
+    conn->nflights++;
+}
+
+bool tcp_pump_land(struct tcp_conn *conn)
+{
+    bool has_heard = tcp_zerocopy_reap(&conn->zerocopy, conn->fd);
+    while (conn->nflights > 0) {
+        const struct tcp_flight *flight = &conn->flights[conn->first_flight];
+        if (!tcp_zerocopy_is_done(&conn->zerocopy, flight->ticket)) {
+            break;
+        }
+        fragment_left(&conn->pair->send, flight->message);
+        conn->nflights--;
+        conn->first_flight =
+            (conn->first_flight + 1) % (conn->pair->wire->env->nslots * conn->pair->wire->nconns);
+    }
+    return has_heard;
+}
+
+void tcp_pump_give_up(struct tcp_pair *pair)
+{
+    pair->sends_no_more = true;
+    for (uint32_t i = 0; i < pair->wire->nconns; i++) {
+        struct tcp_conn *conn = &pair->conns[i];
+        if (conn->fd >= 0 && tcp_zerocopy_nflying(&conn->zerocopy) > 0) {
+            tcp_conn_end(conn, ECONNABORTED);
+            tcp_zerocopy_abort(&conn->zerocopy, conn->fd);
+        }
     }
 }
 
@@ -134,19 +200,25 @@ static ssize_t write_some(struct tcp_conn *conn)
     struct tcp_out *out = &conn->out;
     struct iovec parts[2];
     struct msghdr msg = {.msg_iov = parts};
-    size_t done = out->done_nbytes;
-    if (done < out->head_nbytes) {
-        parts[msg.msg_iovlen++] = (struct iovec){out->head + done, out->head_nbytes - done};
-        done = out->head_nbytes;
+    size_t head_left =
+        out->done_nbytes < out->head_nbytes ? out->head_nbytes - out->done_nbytes : 0;
+    size_t data_left = out->head_nbytes + out->data_nbytes - out->done_nbytes - head_left;
+    /* The head's memory is used again before the kernel is done with it: it goes by itself. */
+    bool is_zerocopy = tcp_zerocopy_is_for(&conn->zerocopy, data_left);
+    if (head_left > 0) {
+        parts[msg.msg_iovlen++] = (struct iovec){out->head + out->done_nbytes, head_left};
     }
-    size_t data_done = done - out->head_nbytes;
-    if (data_done < out->data_nbytes) {
-        parts[msg.msg_iovlen++] = (struct iovec){(void *)(uintptr_t)(out->data + data_done),
-                                                 out->data_nbytes - data_done};
+    if (data_left > 0 && (head_left == 0 || !is_zerocopy)) {
+        parts[msg.msg_iovlen++] = (struct iovec){
+            (void *)(uintptr_t)(out->data + out->data_nbytes - data_left), data_left};
     }
     ssize_t n;
     do {
-        n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (is_zerocopy && head_left == 0) {
+            n = tcp_zerocopy_send(&conn->zerocopy, conn->fd, &msg, data_left);
+        } else {
+            n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT | (is_zerocopy ? MSG_MORE : 0));
+        }
     } while (n < 0 && errno == EINTR);
     if (n < 0) {
         return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
@@ -194,8 +266,7 @@ static whorl_result_t feed(struct tcp_conn *conn)
     }
     set_blocked(conn, n == 0);
     if (n > 0 && !is_busy(&conn->out) && conn->out.message != NULL) {
-        fragment_left(&conn->pair->send, conn->out.message);
-        conn->out.message = NULL;
+        fragment_went(conn);
     }
     return WHORL_OK;
 }
@@ -203,6 +274,7 @@ static whorl_result_t feed(struct tcp_conn *conn)
 whorl_result_t tcp_pump_out(struct tcp_pair *pair)
 {
     for (uint32_t i = 0; i < pair->wire->nconns; i++) {
+        tcp_pump_land(&pair->conns[i]);
         set_blocked(&pair->conns[i], false);
     }
     /* In turns, so that all networks carry something while none is full. */

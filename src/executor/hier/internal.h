@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the hier executor share: hier.c runs a call, front.c how each begins, cut.c says
- * where its pieces are, part.c makes the inner operations, cache.c keeps compositions and plans.
+ * What the files of the hier executor share: hier.c runs a call, front.c knows how each begins,
+ * cut.c says where its pieces are, part.c makes the inner operations, cache.c keeps compositions,
+ * choices and plans.
  */
 #ifndef WH_EXECUTOR_HIER_INTERNAL_H
 #define WH_EXECUTOR_HIER_INTERNAL_H
@@ -148,7 +149,8 @@ size_t hier_scratch_nbytes(const struct hier_cut *cut, const struct wh_compositi
 
 /* ---- front.c ---- */
 
-/** Finds out what front the call at work needs. WHORL_E_NOMEM, and what links and choices report. */
+/** Finds out what front the call at work needs. WHORL_E_NOMEM, and what links and choices report.
+ */
 WH_MUST_CHECK whorl_result_t hier_front_begin(struct wh_hier *hier);
 
 /** As hier_part_make(), a barrier. */

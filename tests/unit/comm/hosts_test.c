@@ -128,7 +128,8 @@ static void check_choice(struct rank *rank)
     RANK_CHECK(rank, strcmp(few, choice->few) == 0, "few bytes by %s", few);
     RANK_OK(rank, whorl_all_reduce(x, x, MANY, WHORL_FLOAT32, WHORL_SUM, rank->comm, NULL));
     const char *many = wh_hier_algo(comm->hier);
-    RANK_CHECK(rank, choice->many == NULL || strcmp(many, choice->many) == 0, "many bytes by %s", many);
+    bool is_right = choice->many == NULL || strcmp(many, choice->many) == 0;
+    RANK_CHECK(rank, is_right, "many bytes by %s", many);
     free(x);
 }
 

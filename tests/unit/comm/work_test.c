@@ -110,7 +110,8 @@ Test(work, without_an_arena_a_schedule_runs_over_links, .timeout = 60)
     local_close(&l);
 }
 
-static struct wh_call message_of(whorl_comm_t comm, enum wh_coll coll, uint32_t peer, int32_t *value)
+static struct wh_call message_of(whorl_comm_t comm, enum wh_coll coll, uint32_t peer,
+                                 int32_t *value)
 {
     return (struct wh_call){
         .comm = comm,

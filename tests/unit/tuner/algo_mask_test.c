@@ -283,7 +283,8 @@ Test(algo_mask, what_is_no_word_is_refused_with_the_words_that_are)
         cr_expect_eq(wh_algo_mask_parse(rows[i].text, &mask), WHORL_E_CONFIG, "%s", rows[i].text);
         cr_expect_not_null(strstr(wh_error_get(), rows[i].says), "%s: %s", rows[i].text,
                            wh_error_get());
-        cr_expect(mask.allowed == 12345 && mask.forbidden_hier == 0, "%s: the mask is touched only on success", rows[i].text);
+        cr_expect(mask.allowed == 12345 && mask.forbidden_hier == 0,
+                  "%s: the mask is touched only on success", rows[i].text);
     }
 }
 

@@ -102,7 +102,7 @@ struct item {
 #define ITEM(WAY, COLL, ROOT, COUNT)                                                               \
     {WAY, {.coll = WH_COLL_##COLL, .root = (ROOT), .count = (COUNT), .dtype = WHORL_INT32}}
 
-/* No two are the same call. Few bytes and many; root on all places of a host, and on other hosts. */
+/* No two are the same call. Few bytes and many; roots on all places of a host, and on others. */
 static const struct item menu[] = {
     ITEM("leader", ALL_REDUCE, 0, 5),
     ITEM("rails", ALL_REDUCE, 0, 6),
@@ -251,8 +251,9 @@ static void try_pairs(const struct world_shape *shape)
         for (uint32_t j = 0; j < i; j++) {
             struct call *const pair[] = {calls[i], calls[j]};
             const uint64_t odd = UINT64_C(1) << (ref_random(&seed) % n);
-            uint64_t any = ref_random(&seed) & all;
-            const uint64_t sets[] = {odd, all & ~odd, first_host, any != 0 && any != all ? any : odd};
+            const uint64_t any = ref_random(&seed) & all;
+            const uint64_t sets[] = {odd, all & ~odd, first_host,
+                                     any != 0 && any != all ? any : odd};
             for (size_t k = 0; k < 4 && pair[0] != NULL && pair[1] != NULL; k++) {
                 expect_mismatch(shape, &menu[i], &menu[j], pair, sets[k], ref_random(&seed));
             }
