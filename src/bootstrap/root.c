@@ -145,7 +145,8 @@ static void guest_answer(struct root *root, struct guest *guest, const struct wh
     }
 }
 
-static void guest_refuse(struct root *root, struct guest *guest, const struct wh_boot_failure *failure)
+static void guest_refuse(struct root *root, struct guest *guest,
+                         const struct wh_boot_failure *failure)
 {
     uint8_t payload[WH_FAILURE_NBYTES_MAX];
     const struct wh_frame frame = {

@@ -115,9 +115,7 @@ static whorl_result_t split_secret(const struct wh_boot *boot, const uint8_t ven
 {
     whorl_result_t rc =
         wh_secret_derive(boot->secret, "whorl split", venue, WH_VENUE_NBYTES, secret_out);
-    return rc == WHORL_OK
-               ? rc
-               : wh_fail(rc, WH_SUBSYS_BOOTSTRAP, "no memory to make a new secret");
+    return rc == WHORL_OK ? rc : wh_fail(rc, WH_SUBSYS_BOOTSTRAP, "no memory to make a new secret");
 }
 
 whorl_result_t wh_boot_split_create(const struct wh_boot *boot, uint8_t venue_out[WH_VENUE_NBYTES],

@@ -6,10 +6,10 @@
  *     0  port of the new root      4  addresses, 5 x 16
  *     2  number of addresses      84  nonce, 16 bytes
  *
- * The new job's secret does not travel. It is derived from the old job's, a word that says what for,
- * and all that is told about the new job, this venue with its fresh nonce included: so only who
- * knew the old secret can know it, and a venue that was changed on its way leads to a secret that
- * nobody else has.
+ * The new job's secret does not travel. It is derived from the old job's, a word that says what
+ * for, and all that is told about the new job, this venue with its fresh nonce included: so only
+ * who knew the old secret can know it, and a venue that was changed on its way leads to a secret
+ * that nobody else has.
  */
 #ifndef WH_BOOTSTRAP_VENUE_H
 #define WH_BOOTSTRAP_VENUE_H

@@ -34,9 +34,7 @@ static whorl_result_t derive(const uint8_t old_secret[WH_SECRET_NBYTES], uint64_
         rc = wh_secret_derive(old_secret, "whorl regroup", text, 8 + nbytes, secret_out);
         free(text);
     }
-    return rc == WHORL_OK
-               ? rc
-               : wh_fail(rc, WH_SUBSYS_BOOTSTRAP, "no memory to make a new secret");
+    return rc == WHORL_OK ? rc : wh_fail(rc, WH_SUBSYS_BOOTSTRAP, "no memory to make a new secret");
 }
 
 whorl_result_t wh_verdict_make(const uint8_t old_secret[WH_SECRET_NBYTES], uint64_t epoch,

@@ -294,12 +294,13 @@ static whorl_result_t read_root(wh_launch_lookup_fn lookup, const struct launche
     }
     char host[200];
     if (!root_host(lookup, l, launch, host, sizeof(host))) {
-        return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_ENV,
-                       "started by %s on several hosts, and its variables do not say where rank 0 "
-                       "is: set WHORL_ROOT=host:port or MASTER_ADDR=host to where rank 0 is, on every "
-                       "rank (mpirun -x or -genv), or make the communicator with "
-                       "whorl_comm_create_from_mpi()",
-                       l->name);
+        return wh_fail(
+            WHORL_E_CONFIG, WH_SUBSYS_ENV,
+            "started by %s on several hosts, and its variables do not say where rank 0 "
+            "is: set WHORL_ROOT=host:port or MASTER_ADDR=host to where rank 0 is, on every "
+            "rank (mpirun -x or -genv), or make the communicator with "
+            "whorl_comm_create_from_mpi()",
+            l->name);
     }
     uint32_t port = 0;
     whorl_result_t rc = root_port(lookup, l, config, &port);

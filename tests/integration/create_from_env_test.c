@@ -154,10 +154,10 @@ Test(create_from_env, believes_its_own_variables_before_a_launchers)
 /* On one host nobody listens on the wire, so no secret is asked for. */
 Test(create_from_env, encrypts_on_one_host_without_being_told_a_secret)
 {
-    expect_join(2, &(struct launcher){"encrypted",
-                                      {"WHORL_RANK=%r", "WHORL_NRANKS=%n",
-                                       "WHORL_ROOT=127.0.0.1:%p", "WHORL_ENCRYPT=1",
-                                       "WHORL_TRANSPORTS=tcp"}});
+    expect_join(2,
+                &(struct launcher){"encrypted",
+                                   {"WHORL_RANK=%r", "WHORL_NRANKS=%n", "WHORL_ROOT=127.0.0.1:%p",
+                                    "WHORL_ENCRYPT=1", "WHORL_TRANSPORTS=tcp"}});
 }
 
 static void want_config_error(struct rank *rank)

@@ -41,7 +41,7 @@ fuzz() {
     # shellcheck disable=SC2086
     clang $flags -fsanitize=fuzzer $include "$1" parsers.a -o "$name.bin" $libraries || return 1
     mkdir "$name.found"
-    "./$name.bin" -max_total_time="${SECONDS_EACH:-3}" -max_len=4096 -timeout=20 \
+    "./$name.bin" -max_total_time="${SECONDS_EACH:-2}" -max_len=4096 -timeout=20 \
         "$name.found" >"$name.log" 2>&1 || rc=1
     if [ $rc -ne 0 ]; then
         echo "$name found a fault:"

@@ -336,8 +336,8 @@ static const struct odd odds[] = {
     {"collective that goes as messages",
      {.kind = CASE_ALL_TO_ALL, .count = 50, .dtype = WHORL_INT32},
      {.kind = CASE_SCATTER, .count = 50, .dtype = WHORL_INT32, .root = 1},
-     "all_to_all(",
-     "scatter("},
+     "all_to_all", /* the call, or "a message for" it: whichever is compared first */
+     "scatter"},
     {"root of a gather",
      {.kind = CASE_GATHER, .count = 50, .dtype = WHORL_INT32, .root = 0},
      {.kind = CASE_GATHER, .count = 50, .dtype = WHORL_INT32, .root = 1},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/thread.h"
 #include "base/crypto.h"
 #include "base/handshake.h"
+#include "base/thread.h"
 
 #include <criterion/criterion.h>
 #include <stdatomic.h>

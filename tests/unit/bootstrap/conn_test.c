@@ -182,13 +182,10 @@ Test(conn, a_stranger_is_known_by_its_first_bytes)
         const char *bytes;
         whorl_result_t rc;
     } rows[] = {
-        {"G", WHORL_E_ARG},
-        {"GET / HTTP/1.1\r\n\r\n", WHORL_E_ARG},
-        {"WHRT", WHORL_E_ARG},
-        {"WHRx", WHORL_E_ARG},
+        {"G", WHORL_E_ARG},    {"GET / HTTP/1.1\r\n\r\n", WHORL_E_ARG},
+        {"WHRT", WHORL_E_ARG}, {"WHRx", WHORL_E_ARG},
         {"WHRS", WHORL_OK}, /* so far */
-        {"WH", WHORL_OK},
-        {"WHRS and then", WHORL_OK},
+        {"WH", WHORL_OK},      {"WHRS and then", WHORL_OK},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct wh_conn b;

@@ -202,11 +202,16 @@ Test(launch, jobs_with_a_number_have_ports_of_their_own)
     static const char *const steps[][2] = {{"17", "0"}, {"17", "1"}, {"18", "0"}, {"170", "0"}};
     char ports[ARRAY_LEN(steps)][8];
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
-        const char *const table[] = {"SLURM_PROCID",  "0",
-                                     "SLURM_NTASKS",  "2",
-                                     "SLURM_NODELIST", "n[1-2]",
-                                     "SLURM_JOB_ID",  steps[i][0],
-                                     "SLURM_STEP_ID", steps[i][1],
+        const char *const table[] = {"SLURM_PROCID",
+                                     "0",
+                                     "SLURM_NTASKS",
+                                     "2",
+                                     "SLURM_NODELIST",
+                                     "n[1-2]",
+                                     "SLURM_JOB_ID",
+                                     steps[i][0],
+                                     "SLURM_STEP_ID",
+                                     steps[i][1],
                                      NULL};
         struct wh_launch launch;
         cr_assert_eq(read_launch(table, "", "", &launch), WHORL_OK, "%s", wh_error_get());
@@ -217,9 +222,15 @@ Test(launch, jobs_with_a_number_have_ports_of_their_own)
         }
     }
 
-    static const char *const mpi[] = {"OMPI_COMM_WORLD_RANK", "0", "OMPI_COMM_WORLD_SIZE", "1",
-                                      "OMPI_COMM_WORLD_LOCAL_SIZE", "1", "PMIX_NAMESPACE",
-                                      "1355939841", NULL};
+    static const char *const mpi[] = {"OMPI_COMM_WORLD_RANK",
+                                      "0",
+                                      "OMPI_COMM_WORLD_SIZE",
+                                      "1",
+                                      "OMPI_COMM_WORLD_LOCAL_SIZE",
+                                      "1",
+                                      "PMIX_NAMESPACE",
+                                      "1355939841",
+                                      NULL};
     struct wh_launch launch;
     cr_assert_eq(read_launch(mpi, "", "", &launch), WHORL_OK);
     cr_expect_str_neq(port_of(&launch), "29555");
@@ -227,8 +238,8 @@ Test(launch, jobs_with_a_number_have_ports_of_their_own)
 
 Test(launch, a_port_that_is_set_is_taken_as_it_is)
 {
-    static const char *const table[] = {"RANK", "0", "WORLD_SIZE", "2", "MASTER_PORT", "29500",
-                                        NULL};
+    static const char *const table[] = {"RANK",        "0",     "WORLD_SIZE", "2",
+                                        "MASTER_PORT", "29500", NULL};
     const struct wh_config config = {.root = "", .secret = "", .root_port = 4444};
     struct wh_launch launch;
     vars = table;
@@ -273,20 +284,20 @@ Test(launch, ports_and_hosts_that_make_no_sense_are_refused)
         expect_refused(table, "", "is no port");
     }
     static const char *const lists[] = {
-        "n[",    "n[]",    "n[-3]",    "n[1",     "[",      ",n",      "n[,1]",  "n[1-]", "n[3-1]",
-        "n[a]",  "n[1-b]", "n[1,]",    "n[1]]",   "n]",     "n[[1]]",  "n,",     "n,,m",  "n,m[",
-        "n,m[2", "n[1-2-3]", "n[10-9]", "n[1 -2]", "n m",   "n[1],m]", "n[+1]",  " ",     ",",
+        "n[",    "n[]",      "n[-3]",   "n[1",     "[",   ",n",      "n[,1]", "n[1-]", "n[3-1]",
+        "n[a]",  "n[1-b]",   "n[1,]",   "n[1]]",   "n]",  "n[[1]]",  "n,",    "n,,m",  "n,m[",
+        "n,m[2", "n[1-2-3]", "n[10-9]", "n[1 -2]", "n m", "n[1],m]", "n[+1]", " ",     ",",
     };
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-        const char *const table[] = {"SLURM_PROCID", "0", "SLURM_NTASKS", "2",
-                                     "SLURM_STEP_NODELIST", lists[i],       NULL};
+        const char *const table[] = {
+            "SLURM_PROCID", "0", "SLURM_NTASKS", "2", "SLURM_STEP_NODELIST", lists[i], NULL};
         expect_refused(table, "", "do not say where rank 0 is");
     }
     char endless[400];
     memset(endless, 'n', sizeof(endless) - 1);
     endless[sizeof(endless) - 1] = '\0';
-    const char *const by_slurm[] = {"SLURM_PROCID", "0", "SLURM_NTASKS", "2",
-                                    "SLURM_STEP_NODELIST", endless, NULL};
+    const char *const by_slurm[] = {"SLURM_PROCID", "0", "SLURM_NTASKS", "2", "SLURM_STEP_NODELIST",
+                                    endless,        NULL};
     expect_refused(by_slurm, "", "do not say where rank 0 is");
     const char *const by_name[] = {"RANK", "0", "WORLD_SIZE", "2", "MASTER_ADDR", endless, NULL};
     expect_refused(by_name, "", "where rank 0 is");
@@ -307,9 +318,19 @@ Test(launch, ranks_on_several_hosts_must_be_told_where_to_meet)
                                         "MPI_LOCALNRANKS", "4", NULL};
     static const char *const other_pmi[] = {"PMI_RANK", "0", "PMI_SIZE", "8", NULL};
     /* mpirun in Slurm's job: its ranks are not the step's tasks, though as many. */
-    static const char *const in_slurm[] = {"PMI_RANK", "0", "PMI_SIZE", "2", "MPI_LOCALNRANKS", "1",
-                                           "SLURM_PROCID", "0", "SLURM_STEP_NUM_TASKS", "2",
-                                           "SLURM_STEP_NODELIST", "n[1-2]", NULL};
+    static const char *const in_slurm[] = {"PMI_RANK",
+                                           "0",
+                                           "PMI_SIZE",
+                                           "2",
+                                           "MPI_LOCALNRANKS",
+                                           "1",
+                                           "SLURM_PROCID",
+                                           "0",
+                                           "SLURM_STEP_NUM_TASKS",
+                                           "2",
+                                           "SLURM_STEP_NODELIST",
+                                           "n[1-2]",
+                                           NULL};
     static const char *const *const tables[] = {open_mpi, mpich, other_pmi, in_slurm};
     for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
         expect_refused(tables[i], "", "on several hosts");
@@ -323,11 +344,12 @@ Test(launch, ranks_on_several_hosts_must_be_told_where_to_meet)
 
 Test(launch, a_batch_script_is_no_task)
 {
-    static const char *const table[] = {"SLURM_PROCID", "0", "SLURM_NTASKS", "4",
-                                        "SLURM_NODELIST", "n[1-2]", "SLURM_JOB_ID", "17", NULL};
+    static const char *const table[] = {
+        "SLURM_PROCID", "0", "SLURM_NTASKS", "4", "SLURM_NODELIST", "n[1-2]", "SLURM_JOB_ID",
+        "17",           NULL};
     expect_refused(table, "", "start the program in it with srun");
-    static const char *const alone[] = {"SLURM_PROCID", "0", "SLURM_NTASKS", "1",
-                                        "SLURM_NODELIST", "n1", NULL};
+    static const char *const alone[] = {"SLURM_PROCID", "0", "SLURM_NTASKS", "1", "SLURM_NODELIST",
+                                        "n1",           NULL};
     struct wh_launch launch;
     cr_expect_eq(read_launch(alone, "", "", &launch), WHORL_OK, "%s", wh_error_get());
 }
@@ -379,8 +401,7 @@ Test(launch, a_secret_is_never_cut_short)
 }
 
 /* What becomes of a launch at root by ranks that encrypt, with a secret or without. */
-static whorl_result_t read_encrypted(const char *root, const char *secret,
-                                     struct wh_launch *launch)
+static whorl_result_t read_encrypted(const char *root, const char *secret, struct wh_launch *launch)
 {
     static const char *const table[] = {"WHORL_RANK", "1", "WHORL_NRANKS", "2", NULL};
     const struct wh_config config = {.root = root, .secret = secret, .encrypt = true};
@@ -391,9 +412,11 @@ static whorl_result_t read_encrypted(const char *root, const char *secret,
 Test(launch, who_encrypts_beyond_this_host_needs_a_secret)
 {
     static const char *const roots[] = {
-        "node7:29500",  "10.1.2.3:29500", "[fd00::1]:29500",   "127.example.com:1",
-        "128.0.0.1:1",  "[::1:2]:1",      "localhost.local:1", "localhost2:1",
-        "0.127.0.0:1",  "127.0.0.1.example.com:1",
+        "node7:29500",       "10.1.2.3:29500",
+        "[fd00::1]:29500",   "127.example.com:1",
+        "128.0.0.1:1",       "[::1:2]:1",
+        "localhost.local:1", "localhost2:1",
+        "0.127.0.0:1",       "127.0.0.1.example.com:1",
     };
     struct wh_launch launch;
     for (size_t i = 0; i < ARRAY_LEN(roots); i++) {
@@ -420,11 +443,11 @@ Test(launch, who_encrypts_on_this_host_only_needs_none)
 
 Test(launch, ranks_that_name_the_root_differently_know_each_other)
 {
-    static const char *const by_name[] = {"RANK",        "1",     "WORLD_SIZE", "2", "MASTER_ADDR",
-                                          "job-master-0", "MASTER_PORT", "23456",      NULL};
-    static const char *const by_number[] = {"RANK",        "0",        "WORLD_SIZE",  "2",
-                                            "MASTER_ADDR", "10.1.2.3", "MASTER_PORT", "23456",
-                                            NULL};
+    static const char *const by_name[] = {"RANK",        "1",           "WORLD_SIZE",
+                                          "2",           "MASTER_ADDR", "job-master-0",
+                                          "MASTER_PORT", "23456",       NULL};
+    static const char *const by_number[] = {
+        "RANK", "0", "WORLD_SIZE", "2", "MASTER_ADDR", "10.1.2.3", "MASTER_PORT", "23456", NULL};
     struct wh_launch a, b;
     cr_assert_eq(read_launch(by_name, "", "", &a), WHORL_OK);
     cr_assert_eq(read_launch(by_number, "", "", &b), WHORL_OK);
@@ -433,8 +456,8 @@ Test(launch, ranks_that_name_the_root_differently_know_each_other)
 
 Test(launch, waiting_for_a_name_ends)
 {
-    static const char *const roots[] = {"127.0.0.1:1", "[::1]:1", "localhost:1", "no colon", ":1",
-                                        "a name that never is:1"};
+    static const char *const roots[] = {"127.0.0.1:1", "[::1]:1", "localhost:1",
+                                        "no colon",    ":1",      "a name that never is:1"};
     for (size_t i = 0; i < ARRAY_LEN(roots); i++) {
         struct wh_launch launch = {.nranks = 2};
         snprintf(launch.root, sizeof(launch.root), "%s", roots[i]);
