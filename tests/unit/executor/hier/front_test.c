@@ -300,6 +300,7 @@ static void play_menu(const struct world_shape *shape, uint64_t seed)
     struct world w;
     open_world(&w, shape, seed);
     struct wh_plan *plans[3 * NITEMS * WORLD_RANKS_MAX];
+    struct caller callers[WORLD_RANKS_MAX]; /* choices are asked for between calls too */
     size_t nplans = 0;
     for (uint32_t i = 0; i < 3 * NITEMS; i++) {
         const struct item *item = &menu[ref_random(&seed) % NITEMS];
@@ -308,7 +309,6 @@ static void play_menu(const struct world_shape *shape, uint64_t seed)
             continue;
         }
         struct call *call = call_create(&item->spec, w.n);
-        struct caller callers[WORLD_RANKS_MAX];
         for (uint32_t r = 0; r < w.n; r++) {
             call->ranks[r].op.seq = i + 1;
             callers[r] = caller_of(item, call, r);
