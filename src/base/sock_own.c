@@ -250,7 +250,8 @@ static uint32_t if_speed(int sock, const char *name)
     if (ioctl(sock, SIOCETHTOOL, &request) != 0) {
         return 0;
     }
-    uint32_t speed = ethtool_cmd_speed(&settings);
+    /* Not ethtool_cmd_speed(): it shifts an int beyond its end where the speed is unknown. */
+    uint32_t speed = (uint32_t)settings.speed_hi << 16 | settings.speed;
     return speed != (uint32_t)SPEED_UNKNOWN ? speed : 0;
 }
 

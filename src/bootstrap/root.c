@@ -140,6 +140,7 @@ static void guest_answer(struct root *root, struct guest *guest, const struct wh
     root->nstrangers -= guest_is_stranger(guest);
     guest->answered = true;
     guest->deadline_ns = wh_deadline_after_ms(FLUSH_MS);
+    wh_crypto_leave(); /* the process may end as soon as its ranks have been told */
     if (wh_conn_post(&guest->conn, frame) != WHORL_OK) {
         guest->conn.ended = true;
     }
@@ -200,7 +201,6 @@ static void close_door(struct root *root)
     close(root->listener);
     root->listener = -1;
     root->welcomed = true;
-    wh_crypto_leave(); /* the process may end as soon as its ranks are told */
     wh_log(WH_LOG_INFO, WH_SUBSYS_BOOTSTRAP, "all %u ranks have joined", root->nranks);
 }
 

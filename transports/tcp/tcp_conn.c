@@ -108,6 +108,10 @@ static whorl_result_t shake_advance(struct tcp_shake *shake, const char **why_ou
         }
         shake->in_nbytes += (size_t)n;
         if (shake->in_nbytes < expected) {
+            if (wh_shake_glance(&shake->shake, shake->in, shake->in_nbytes) != WHORL_IN_PROGRESS) {
+                *why_out = "who is there does not speak this protocol";
+                return WHORL_E_ARG;
+            }
             *why_out = "no handshake came";
             return wh_now_ns() > shake->deadline_ns ? WHORL_E_TIMEOUT : WHORL_IN_PROGRESS;
         }
