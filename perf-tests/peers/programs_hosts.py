@@ -8,6 +8,7 @@ library keeps its shared memory.
 """
 import functools
 import os
+import secrets
 import shutil
 import subprocess
 
@@ -46,7 +47,7 @@ def whorl(place, network, encrypted=False):
 
     def commands(nranks, path):
         root = f"{network.addresses[0]}:{network.next_port()}"
-        more = {"WHORL_ENCRYPT": "1"} if encrypted else {}
+        more = {"WHORL_ENCRYPT": "1", "WHORL_SECRET": secrets.token_hex(16)} if encrypted else {}
         return [(network.command(network.host_of(rank), [program, path]),
                  {**network.environment, **more, "WHORL_RANK": str(rank),
                   "WHORL_NRANKS": str(nranks), "WHORL_ROOT": root}) for rank in range(nranks)]
