@@ -89,7 +89,8 @@ struct whorl_transport_ops {
      * WHORL_E_NOMEM means that this transport does not work here; the others are tried. */
     whorl_result_t (*open)(const struct wh_wire_env *env, struct wh_transport_wire **wire_out);
     /* All links are closed before. Peers may close earlier or later, once all have connected; what
-     * was posted to a peer that is still there reaches it. */
+     * was posted to a peer that is still there reaches it; of a transport with flush() that is sure
+     * of what was flushed, and the rest is sent for as long as a short while allows. */
     void (*close)(struct wh_transport_wire *wire);
 
     /* Writes this rank's address; the rest of it stays zero. A rank on which this transport did not
