@@ -291,6 +291,9 @@ static void comm_free(struct whorl_comm *comm)
     wh_watch_destroy(comm);
     wh_plans_fini(&comm->plans);
     wh_comm_close_hosts(comm);
+    if (comm->wire != NULL && atomic_load(&comm->failure.stop) != 0) {
+        wh_wire_give_up(comm->wire);
+    }
     wh_wire_destroy(comm->wire);
     wh_memory_list_fini(&comm->memory);
     pthread_mutex_destroy(&comm->dump_lock);

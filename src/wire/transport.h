@@ -50,6 +50,7 @@ struct wh_wire_env {
     /* Memory that each rank of a host has in one piece that all of them share, see region(); a
      * multiple of WH_REGION_ALIGN_NBYTES; 0: none. */
     size_t region_nbytes;
+    bool gives_up; /* set before close(): nobody waits any more for what is not sent yet */
 };
 
 /** Memory that all ranks of a host have mapped. */
@@ -90,7 +91,8 @@ struct whorl_transport_ops {
     whorl_result_t (*open)(const struct wh_wire_env *env, struct wh_transport_wire **wire_out);
     /* All links are closed before. Peers may close earlier or later, once all have connected; what
      * was posted to a peer that is still there reaches it; of a transport with flush() that is sure
-     * of what was flushed, and the rest is sent for as long as a short while allows. */
+     * of what was flushed, and the rest is sent for as long as a short while allows, unless env says
+     * that this rank gives up. */
     void (*close)(struct wh_transport_wire *wire);
 
     /* Writes this rank's address; the rest of it stays zero. A rank on which this transport did not

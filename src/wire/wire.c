@@ -114,6 +114,11 @@ undo_wire:
     return rc;
 }
 
+void wh_wire_give_up(struct wh_wire *wire)
+{
+    wire->env.gives_up = true;
+}
+
 void wh_wire_destroy(struct wh_wire *wire)
 {
     if (wire == NULL) {

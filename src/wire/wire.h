@@ -38,6 +38,9 @@ WH_MUST_CHECK whorl_result_t wh_wire_create(const struct wh_wire_env *env,
  *  one gives up; comm has a barrier for that. */
 void wh_wire_destroy(struct wh_wire *wire);
 
+/** The communicator has failed: wh_wire_destroy() will not wait until messages have left. */
+void wh_wire_give_up(struct wh_wire *wire);
+
 /** Writes wh_wire_address_nbytes() bytes. */
 void wh_wire_address(struct wh_wire *wire, uint8_t *address);
 

@@ -173,6 +173,9 @@ static void *rank_main(void *arg)
     struct rank *rank = arg;
     if (!rank->job->no_comm) {
         rank_create_comm(rank);
+        /* What breaks a communicator early also ends the creation of those who still create it. */
+        rank_at(rank, "waits until all have created theirs");
+        rank_meet(rank);
     }
     rank_at(rank, "runs the test");
     rank->job->run(rank);

@@ -146,7 +146,9 @@ static void linger(struct tcp_wire *wire)
 static void tcp_close(struct wh_transport_wire *base)
 {
     struct tcp_wire *wire = (struct tcp_wire *)base;
-    linger(wire);
+    if (!wire->env->gives_up) {
+        linger(wire);
+    }
     for (uint32_t i = 0; i < wire->npairs; i++) {
         tcp_pair_destroy(wire->pairs[i]);
     }
