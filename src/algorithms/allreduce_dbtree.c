@@ -83,6 +83,7 @@ static void dbtree_build(const struct wh_problem *problem, struct wh_builder *b)
 {
     const struct wh_tree_pair trees = {.nranks = problem->nranks, .root = 0};
 
+    wh_build_entry(b);
     for (uint32_t tree = 0; tree < WH_TREES; tree++) {
         const struct wh_tree_node node = wh_tree_node_of(&trees, tree, problem->rank);
         wh_build_lane(b, tree);

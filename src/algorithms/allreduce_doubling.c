@@ -23,6 +23,7 @@
 #include "algorithms/cost.h"
 #include "algorithms/pass.h"
 #include "algorithms/shape_cube.h"
+#include "base/bits.h"
 
 /* Receives x from `from`, and stores x op what we have. */
 static struct wh_move combine(uint32_t from, bool is_first)
@@ -41,6 +42,9 @@ static void doubling_build(const struct wh_problem *problem, struct wh_builder *
     const struct wh_cube cube = wh_cube_of(problem->nranks, problem->rank);
     const bool is_host = cube.role == WH_CUBE_HOST;
 
+    if (!wh_is_pow2(problem->nranks)) {
+        wh_build_entry(b);
+    }
     wh_build_lane(b, 0);
     if (cube.role == WH_CUBE_GUEST) {
         wh_build_send(b, cube.partner, WH_INPUT, 0, 1);

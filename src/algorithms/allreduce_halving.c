@@ -31,6 +31,7 @@
 #include "algorithms/cost.h"
 #include "algorithms/pass.h"
 #include "algorithms/shape_cube.h"
+#include "base/bits.h"
 
 struct range {
     uint32_t chunk, nchunks;
@@ -107,6 +108,9 @@ static void halving_build(const struct wh_problem *problem, struct wh_builder *b
     const struct wh_cube cube = wh_cube_of(problem->nranks, problem->rank);
     const uint32_t half = cube.nmembers / 2;
 
+    if (!wh_is_pow2(problem->nranks)) {
+        wh_build_entry(b);
+    }
     wh_build_lane(b, 0);
     switch (cube.role) {
     case WH_CUBE_GUEST:

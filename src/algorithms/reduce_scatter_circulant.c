@@ -33,6 +33,9 @@ static void circulant_build(const struct wh_problem *problem, struct wh_builder 
     const uint32_t n = problem->nranks;
     const uint32_t me = problem->rank;
 
+    if (n > 2) {
+        wh_build_entry(b);
+    }
     wh_build_lane(b, 0);
     for (uint32_t size = n; size > 1;) {
         const uint32_t near = (size + 1) / 2;

@@ -24,6 +24,7 @@ struct wh_builder {
     const char *algo;
     uint32_t nchunks;
     uint32_t nchunks_per_step;
+    bool has_entry; /* messages in front, even where the algorithm uses their links */
 
     struct wh_lane *lanes;
     struct wh_step *steps;
@@ -389,6 +390,13 @@ void wh_build_widest(struct wh_builder *b, uint32_t nchunks)
     }
 }
 
+void wh_build_entry(struct wh_builder *b)
+{
+    if (b != NULL) {
+        b->has_entry = true;
+    }
+}
+
 void wh_build_send(struct wh_builder *b, uint32_t to, enum wh_buf local, uint32_t chunk,
                    uint32_t nchunks)
 {
@@ -430,10 +438,49 @@ void wh_build_copy(struct wh_builder *b, enum wh_buf local, enum wh_buf store, u
 
 /* ---- seal ------------------------------------------------------------------------------------ */
 
-/*
- * The entry rule of sched.h. The send comes first: everyone's message is then on its way before
- * anyone waits for one, so the lane cannot block for ever.
- */
+/* Puts a message without data in front of the lane that uses the link, for the first pass. */
+static void put_in_front(struct wh_builder *b, uint16_t link)
+{
+    const bool is_send = b->links[link].is_send;
+    if (add_step(b) == NULL) {
+        return;
+    }
+    const uint32_t owner = b->link_lanes[link];
+    struct wh_step *front = &b->steps[b->lanes[owner].first_step];
+    memmove(front + 1, front, (size_t)(&b->steps[b->nsteps - 1] - front) * sizeof(*front));
+    *front = (struct wh_step){
+        .flags = is_send ? WH_SEND : WH_RECV,
+        .recv_link = is_send ? WH_NO_LINK : link,
+        .send_link = is_send ? link : WH_NO_LINK,
+    };
+    b->lanes[owner].nsteps++;
+    b->lanes[owner].nentry++;
+    for (uint32_t l = owner + 1; l < b->nlanes; l++) {
+        b->lanes[l].first_step++;
+    }
+}
+
+/* A lane for those of the two messages that have no link yet. The send comes first: everyone's
+ * message is then on its way before anyone waits for one, so the lane cannot block for ever. */
+static void add_entry_lane(struct wh_builder *b, uint32_t right, bool sends, uint32_t left,
+                           bool receives)
+{
+    if (sends && receives) {
+        return;
+    }
+    wh_build_lane(b, 0);
+    if (!sends) {
+        wh_build_step(b, &(struct wh_move){.flags = WH_SEND, .to = right});
+    }
+    if (!receives) {
+        wh_build_step(b, &(struct wh_move){.flags = WH_RECV, .from = left});
+    }
+    if (b->rc == WHORL_OK) {
+        b->lanes[b->nlanes - 1].nentry = b->lanes[b->nlanes - 1].nsteps;
+    }
+}
+
+/* The entry rule of sched.h. */
 static void add_entry(struct wh_builder *b)
 {
     const uint32_t n = b->problem.nranks;
@@ -444,18 +491,18 @@ static void add_entry(struct wh_builder *b)
 
     const uint32_t right = (b->problem.rank + 1) % n;
     const uint32_t left = (b->problem.rank + n - 1) % n;
-    const bool sends = b->link_of[link_key(right, 0, true)] != WH_NO_LINK;
-    const bool receives = b->link_of[link_key(left, 0, false)] != WH_NO_LINK;
-    if (sends && receives) {
-        return;
+    const uint16_t to = b->link_of[link_key(right, 0, true)];
+    const uint16_t from = b->link_of[link_key(left, 0, false)];
+    if (b->has_entry || (wh_coll_has_root(b->problem.coll) && n > 2)) {
+        if (from != WH_NO_LINK) {
+            put_in_front(b, from);
+        }
+        if (to != WH_NO_LINK && b->rc == WHORL_OK) {
+            put_in_front(b, to); /* second, so it comes first if both are of one lane */
+        }
     }
-
-    wh_build_lane(b, 0);
-    if (!sends) {
-        wh_build_step(b, &(struct wh_move){.flags = WH_SEND, .to = right});
-    }
-    if (!receives) {
-        wh_build_step(b, &(struct wh_move){.flags = WH_RECV, .from = left});
+    if (b->rc == WHORL_OK) {
+        add_entry_lane(b, right, to != WH_NO_LINK, left, from != WH_NO_LINK);
     }
 }
 

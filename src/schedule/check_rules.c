@@ -133,10 +133,14 @@ static whorl_result_t check_lane(const struct wh_sched *sched, uint32_t l, uint3
         return wh_why_fault(why, "rank %u lane %u: steps that the schedule does not have",
                             sched->rank, l);
     }
+    if (lane->nentry > lane->nsteps) {
+        return wh_why_fault(why, "rank %u lane %u: more entry steps than steps", sched->rank, l);
+    }
 
     for (uint32_t s = 0; s < lane->nsteps && rc == WHORL_OK; s++) {
         const struct wh_step *step = &sched->steps[lane->first_step + s];
-        const char *fault = step_fault(sched, lane, step);
+        const char *fault = s < lane->nentry && step->nchunks > 0 ? "an entry step with data"
+                                                                  : step_fault(sched, lane, step);
         if (fault != NULL) {
             return wh_why_fault(why, "rank %u lane %u step %u: %s", sched->rank, l, s, fault);
         }

@@ -362,8 +362,9 @@ static whorl_result_t pass_on(const struct wh_model *m, struct wh_model_lane *la
 /* A lane begins a pass, or is done. */
 void wh_model_start_pass(const struct wh_model *m, struct wh_model_lane *lane)
 {
-    lane->step = 0;
-    if (lane->sched->lanes[lane->index].nsteps == 0) {
+    const struct wh_lane *steps = &lane->sched->lanes[lane->index];
+    lane->step = lane->pass == 0 ? 0 : steps->nentry;
+    if (lane->step == steps->nsteps) {
         lane->pass = m->options->npasses;
     }
     if (lane->sched->coll == WH_COLL_BARRIER && lane->pass < m->options->npasses) {

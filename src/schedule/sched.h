@@ -42,8 +42,11 @@
  * Entry. In every sealed schedule of a collective of n > 1 ranks each rank sends at least one
  * message to (rank+1)%n on channel 0 and receives one from (rank-1)%n on channel 0. Messages carry
  * the signature of the call, so a rank that made another call is found out whatever the algorithms
- * are. wh_builder_seal() adds a lane of messages without data where the algorithm's own traffic
- * does not do it.
+ * are. wh_builder_seal() adds messages without data where the algorithm's own traffic does not do
+ * it: in a lane of their own where the algorithm does not use these links; in front of the lanes
+ * that do, where ranks would wait for others first: in collectives with a root (of more than two
+ * ranks: two meet anyway), and where the algorithm says so by wh_build_entry(). Such steps are done
+ * in the first pass only.
  */
 #ifndef WH_SCHEDULE_SCHED_H
 #define WH_SCHEDULE_SCHED_H
@@ -123,6 +126,7 @@ struct wh_step {
 struct wh_lane {
     uint32_t first_step; /* into sched->steps */
     uint32_t nsteps;
+    uint32_t nentry; /* the first so many steps are added by sealing, for the first pass only */
     uint32_t channel;
     bool uses_scratch;
 };
@@ -190,6 +194,13 @@ void wh_build_step(struct wh_builder *b, const struct wh_move *move);
  * largest message differs from rank to rank; the steps of this rank count without being told.
  */
 void wh_build_widest(struct wh_builder *b, uint32_t nchunks);
+
+/**
+ * Says that some ranks wait for others before they send to the next rank or receive from the one
+ * before; they might wait for ever, were it not for the entry messages. All ranks must say so, or
+ * none. Not needed where every rank sends to all others before it waits.
+ */
+void wh_build_entry(struct wh_builder *b);
 
 /* The moves that algorithms are made of; each is one wh_build_step(). */
 void wh_build_send(struct wh_builder *b, uint32_t to, enum wh_buf local, uint32_t chunk,

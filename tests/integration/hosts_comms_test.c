@@ -368,14 +368,19 @@ static void call_something_else(struct rank *rank)
     case_drop(run);
 }
 
-static void try_odds(const int nprocesses[3], const char *algo)
+static void try_odd(const struct odd *odd, const int nprocesses[3], const char *algo)
 {
     const char *const env[] = {"WHORL_TIMEOUT=10s", algo, NULL};
+    struct hosts_job job = {.job = {.run = call_something_else, .arg = odd, .env = env},
+                            .hosts = hosts};
+    memcpy(job.nprocesses, nprocesses, 3 * sizeof(*nprocesses));
+    hosts_run(&job);
+}
+
+static void try_odds(const int nprocesses[3], const char *algo)
+{
     for (size_t i = 0; i < sizeof(odds) / sizeof(odds[0]); i++) {
-        struct hosts_job job = {.job = {.run = call_something_else, .arg = &odds[i], .env = env},
-                                .hosts = hosts};
-        memcpy(job.nprocesses, nprocesses, 3 * sizeof(*nprocesses));
-        hosts_run(&job);
+        try_odd(&odds[i], nprocesses, algo);
     }
 }
 
@@ -391,4 +396,20 @@ Test(hosts_comms, tell_all_ranks_of_calls_that_take_different_ways)
 {
     try_odds((int[]){2, 2, 0}, "WHORL_ALGO=allreduce:ring;reduce:chain");
     try_odds((int[]){1, 2, 1}, "WHORL_ALGO=^leader,rails;broadcast:leader");
+}
+
+/* No rank is the root that it names, so in every chain and tree all of them wait for others. */
+Test(hosts_comms, tell_all_ranks_of_roots_that_know_of_nothing)
+{
+    static const struct odd broadcast = {
+        "root of a broadcast",
+        {.kind = CASE_BROADCAST, .count = 50, .dtype = WHORL_INT32, .root = 2},
+        {.kind = CASE_BROADCAST, .count = 50, .dtype = WHORL_INT32, .root = 0},
+        "root 2",
+        "root 0"};
+    static const char *const algos[] = {
+        "WHORL_ALGO=broadcast:chain", "WHORL_ALGO=broadcast:tree", "WHORL_ALGO=broadcast:knomial"};
+    for (size_t i = 0; i < sizeof(algos) / sizeof(algos[0]); i++) {
+        try_odd(&broadcast, (int[]){1, 1, 1}, algos[i]);
+    }
 }

@@ -359,8 +359,9 @@ whorl_result_t wh_run_advance(struct wh_plan *plan, bool *moved_out)
             *moved_out = true;
             lane->step++;
             if (lane->step == nsteps) {
-                lane->step = 0;
-                lane->pass++;
+                uint32_t nentry = sched->lanes[i].nentry;
+                lane->step = nentry;
+                lane->pass = nentry < nsteps ? lane->pass + 1 : plan->npasses;
                 plan->nlanes_running -= lane->pass == plan->npasses;
             }
         }

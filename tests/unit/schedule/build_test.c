@@ -196,7 +196,7 @@ Test(build, entry_lane_has_only_the_missing_halves)
         for (uint32_t has = 0; has < 4; has++) {
             const bool sends = has & 1;
             const bool receives = has & 2;
-            struct wh_sched *sched = seal_with_entry(WH_COLL_BROADCAST, n, sends, receives);
+            struct wh_sched *sched = seal_with_entry(WH_COLL_ALL_REDUCE, n, sends, receives);
             const uint32_t nown = (sends ? 1u : 0) + (receives ? 1u : 0);
 
             cr_expect_eq(sched->nsteps, 2);
@@ -215,6 +215,41 @@ Test(build, entry_lane_has_only_the_missing_halves)
             wh_sched_destroy(sched);
         }
     }
+}
+
+Test(build, collectives_with_a_root_have_entry_messages_in_front)
+{
+    for (uint32_t has = 0; has < 4; has++) {
+        const bool sends = has & 1;
+        const bool receives = has & 2;
+        struct wh_sched *sched = seal_with_entry(WH_COLL_BROADCAST, 3, sends, receives);
+        const struct wh_lane *own = &sched->lanes[0];
+        const uint32_t nown = (sends ? 1u : 0) + (receives ? 1u : 0);
+
+        cr_expect_eq(sched->nsteps, 2 + nown);
+        cr_expect_eq(sched->nlinks, 2);
+        cr_expect_eq(own->nentry, nown == 0 ? 2 : nown);
+        for (uint32_t s = 0; s < own->nentry; s++) {
+            const struct wh_step *step = &sched->steps[own->first_step + s];
+            cr_expect_eq(step->nchunks, 0);
+            cr_expect_eq(step->flags, s == 0 && (sends || nown == 0) ? WH_SEND : WH_RECV);
+        }
+        if (nown == 1) {
+            const struct wh_lane *entry = &sched->lanes[1];
+            cr_expect_eq(entry->first_step, 2, "behind the lane that has grown");
+            cr_expect_eq(entry->nentry, 1);
+            cr_expect_eq(sched->steps[entry->first_step].flags, sends ? WH_RECV : WH_SEND);
+        }
+        wh_sched_destroy(sched);
+    }
+}
+
+Test(build, two_ranks_need_no_entry_messages_in_front)
+{
+    struct wh_sched *sched = seal_with_entry(WH_COLL_BROADCAST, 2, true, true);
+    cr_expect_eq(sched->nsteps, 2);
+    cr_expect_eq(sched->lanes[0].nentry, 0);
+    wh_sched_destroy(sched);
 }
 
 Test(build, traffic_on_another_channel_or_with_another_peer_is_no_entry)
