@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SEND_NBYTES = 256 << 10, PATIENCE_MS = 10000 };
+enum { SEND_NBYTES = 256 << 10, PATIENCE_MS = 60000 };
 
 /* ---- which are through ---------------------------------------------------------------------- */
 
@@ -188,9 +188,10 @@ static void lane_read(struct lane *lane)
     static uint8_t bytes[64 << 10];
     ssize_t n = wh_sock_recv(lane->in, bytes, sizeof(bytes));
     cr_assert_geq(n, 0);
-    for (ssize_t i = 0; i < n; i++) {
-        cr_assert_eq(bytes[i], byte_at(lane->nread), "byte %llu", (unsigned long long)lane->nread);
-        lane->nread++;
+    for (ssize_t i = 0; i < n; i++, lane->nread++) {
+        if (bytes[i] != byte_at(lane->nread)) { /* an assertion for every byte takes long */
+            cr_assert_fail("byte %llu", (unsigned long long)lane->nread);
+        }
     }
 }
 
