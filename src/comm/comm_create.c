@@ -198,8 +198,10 @@ static whorl_result_t set_policy(struct whorl_comm *comm, const struct wh_config
                                : wh_fabric_network(crowd.ranks_per_core, comm->slot_nbytes);
     comm->chunk_nbytes = chunk_for(crowd.ranks_per_core, config->chunk_nbytes);
     /* To ask a socket takes a system call, the time of a dozen looks at shared memory. */
-    uint64_t nspins = is_one_host ? config->spin : config->spin / NET_SPIN_SHARE;
-    comm->patience = wh_patience_for(crowd.nsharers, nspins, config->nyields);
+    comm->patience = wh_patience_for(crowd.nsharers, config->spin, config->nyields);
+    if (!is_one_host) {
+        comm->patience.nspins /= NET_SPIN_SHARE;
+    }
     comm->nspins = comm->patience.nspins;
     return WHORL_OK;
 }

@@ -46,10 +46,13 @@ struct tcp_shake {
     uint64_t deadline_ns;
 };
 
+/* To copy so little is cheaper than to tell the kernel of two pieces of memory. */
+enum { TCP_INLINE_NBYTES = 1024 };
+
 /** A fragment on its way out. */
 struct tcp_out {
     struct tcp_message *message; /* NULL: none */
-    uint8_t head[TCP_HEAD_NBYTES];
+    uint8_t head[TCP_HEAD_NBYTES + TCP_INLINE_NBYTES]; /* and little data right behind it */
     const uint8_t *data; /* of the fragment; when sealed, the whole record */
     size_t head_nbytes, data_nbytes, done_nbytes;
     uint8_t *record; /* of slot_nbytes and some; NULL unless this connection is sealed */
@@ -57,7 +60,7 @@ struct tcp_out {
 
 /** A fragment on its way in. */
 struct tcp_in {
-    uint8_t head[TCP_HEAD_NBYTES];
+    uint8_t head[TCP_HEAD_NBYTES + TCP_INLINE_NBYTES]; /* room for little data that is foreseen */
     size_t head_nbytes;          /* that are here */
     struct tcp_message *message; /* NULL: the head is not complete, or there is no room yet */
     size_t offset;               /* of the fragment in its message */

@@ -191,7 +191,15 @@ static whorl_result_t cut(struct tcp_conn *conn)
         message->is_begun = true;
         link->cut++;
     }
-    return conn->seal != NULL ? seal_fragment(conn, nbytes) : WHORL_OK;
+    if (conn->seal != NULL) {
+        return seal_fragment(conn, nbytes);
+    }
+    if (nbytes > 0 && nbytes <= TCP_INLINE_NBYTES) {
+        memcpy(out->head + TCP_HEAD_NBYTES, out->data, nbytes);
+        out->head_nbytes += nbytes;
+        out->data_nbytes = 0;
+    }
+    return WHORL_OK;
 }
 
 /* Hands bytes to the kernel: how many it took, 0 if it has no room, -errno. */
@@ -216,8 +224,11 @@ static ssize_t write_some(struct tcp_conn *conn)
     do {
         if (is_zerocopy && head_left == 0) {
             n = tcp_zerocopy_send(&conn->zerocopy, conn->fd, &msg, data_left);
+        } else if (msg.msg_iovlen == 1) {
+            n = send(conn->fd, parts[0].iov_base, parts[0].iov_len,
+                     MSG_NOSIGNAL | MSG_DONTWAIT | (is_zerocopy ? MSG_MORE : 0));
         } else {
-            n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT | (is_zerocopy ? MSG_MORE : 0));
+            n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
         }
     } while (n < 0 && errno == EINTR);
     if (n < 0) {
@@ -319,7 +330,8 @@ static ssize_t read_some(struct tcp_conn *conn, struct iovec *parts, size_t npar
     struct msghdr msg = {.msg_iov = parts, .msg_iovlen = nparts};
     ssize_t n;
     do {
-        n = recvmsg(conn->fd, &msg, MSG_DONTWAIT);
+        n = nparts == 1 ? recv(conn->fd, parts[0].iov_base, parts[0].iov_len, MSG_DONTWAIT)
+                        : recvmsg(conn->fd, &msg, MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
     if (n < 0) {
         return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
@@ -485,7 +497,9 @@ static whorl_result_t read_head(struct tcp_conn *conn, bool *is_more_out)
     uint8_t *foreseen = foresee(conn, &foreseen_nbytes);
     struct iovec parts[2] = {{in->head + in->head_nbytes, size - in->head_nbytes},
                              {foreseen, foreseen_nbytes}};
-    ssize_t n = read_some(conn, parts, foreseen != NULL ? 2 : 1);
+    bool is_inline = foreseen != NULL && foreseen_nbytes <= TCP_INLINE_NBYTES;
+    parts[0].iov_len += is_inline ? foreseen_nbytes : 0;
+    ssize_t n = read_some(conn, parts, foreseen != NULL && !is_inline ? 2 : 1);
     if (n <= 0) {
         if (n < 0) {
             tcp_conn_end(conn, n == -EPIPE ? 0 : (int)-n);
@@ -498,6 +512,9 @@ static whorl_result_t read_head(struct tcp_conn *conn, bool *is_more_out)
     in->head_nbytes += of_head;
     if (in->head_nbytes < size) {
         return WHORL_OK;
+    }
+    if (is_inline && early > 0) {
+        memcpy(foreseen, in->head + size, early);
     }
     whorl_result_t rc = begin_fragment(conn);
     if (rc == WHORL_OK && in->message != NULL && in->data == foreseen && early <= in->data_nbytes) {
