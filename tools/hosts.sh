@@ -112,6 +112,9 @@ add_rail() {
 set_up_namespace() {
     ip netns add "$1"
     ip -n "$1" link set lo up
+    # Linux's own choice, whatever this machine's is: measurements mean the same everywhere.
+    ip netns exec "$1" sh -c 'echo cubic >/proc/sys/net/ipv4/tcp_congestion_control' 2>/dev/null ||
+        true
     if [ -e /proc/net/if_inet6 ]; then
         # shellcheck disable=SC2016
         ip netns exec "$1" sh -c 'cd /proc/sys/net/ipv6/conf && echo 1 >all/keep_addr_on_down &&

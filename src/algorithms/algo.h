@@ -18,6 +18,7 @@ struct wh_fabric {
     double message_ns;       /* one message between two ranks, without its bytes */
     double byte_ns;          /* one byte through a link: written by one side, read by other */
     double reduce_byte_ns;   /* one byte combined */
+    double turn_byte_ns;     /* one byte more, where a rank's connections carry data by turns */
     double slot_nbytes;      /* largest message */
     uint32_t ranks_per_core; /* at least 1; with more, ranks take turns */
 };

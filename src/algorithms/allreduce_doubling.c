@@ -90,6 +90,7 @@ static double doubling_cost_ns(const struct wh_problem *problem, const struct wh
                                   .nmessages = nhops * wh_pass_count(fabric, nbytes, 1),
                                   .moved_nbytes = nhops * (double)nbytes,
                                   .reduced_nbytes = (ndims + nfolds) * (double)nbytes,
+                                  .turns_nbytes = nhops > 1 ? nhops * (double)nbytes : 0,
                               });
 }
 

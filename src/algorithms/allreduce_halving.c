@@ -155,6 +155,7 @@ static double halving_cost_ns(const struct wh_problem *problem, const struct wh_
                           .nmessages = (2 * ndims + 4 * nfolds) * wh_pass_count(fabric, nbytes, 2),
                           .moved_nbytes = 2 * share,
                           .reduced_nbytes = share,
+                          .turns_nbytes = ndims + nfolds > 1 ? 2 * share : 0,
                       });
 }
 

@@ -44,6 +44,7 @@ static double oneshot_cost_ns(const struct wh_problem *problem, const struct wh_
                                   .nmessages = npeers * wh_pass_count(fabric, nbytes, 1),
                                   .moved_nbytes = npeers * (double)nbytes,
                                   .reduced_nbytes = npeers * (double)nbytes,
+                                  .turns_nbytes = npeers > 1 ? npeers * (double)nbytes : 0,
                               });
 }
 

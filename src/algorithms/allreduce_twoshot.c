@@ -59,6 +59,7 @@ static double twoshot_cost_ns(const struct wh_problem *problem, const struct wh_
                                   .nmessages = 2 * (n - 1) * wh_pass_count(fabric, nbytes, n),
                                   .moved_nbytes = 2 * share,
                                   .reduced_nbytes = share,
+                                  .turns_nbytes = n > 2 ? 2 * share : 0,
                               });
 }
 

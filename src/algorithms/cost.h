@@ -18,10 +18,12 @@ struct wh_work {
     double nmessages;      /* all messages of the busiest path, hops included */
     double moved_nbytes;   /* bytes in these messages */
     double reduced_nbytes; /* bytes combined on that path */
+    double turns_nbytes;   /* of moved_nbytes: where a rank sends to several others by turns */
 };
 
 /** nhops * ranks_per_core * message_ns + (nmessages - nhops) * message_ns
- *  + moved_nbytes * byte_ns + reduced_nbytes * reduce_byte_ns. */
+ *  + moved_nbytes * byte_ns + reduced_nbytes * reduce_byte_ns
+ *  + turns_nbytes * turn_byte_ns. */
 double wh_cost_ns(const struct wh_fabric *fabric, const struct wh_work *work);
 
 #endif

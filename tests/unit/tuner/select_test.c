@@ -130,6 +130,16 @@ Test(select, small_and_large_vectors_take_different_ways)
     cr_expect_neq(small, large);
 }
 
+Test(select, what_fills_a_network_for_long_goes_round_in_a_ring)
+{
+    struct wh_problem problem = {WH_COLL_ALL_REDUCE, 0, 4, 0};
+    struct wh_fabric network = wh_fabric_network(1, 128 << 10);
+    const struct wh_algo *small = wh_tuner_select(&problem, 64 << 10, &network, &everything);
+    const struct wh_algo *large = wh_tuner_select(&problem, 64 << 20, &network, &everything);
+    cr_expect_str_neq(small->name, "ring");
+    cr_expect_str_eq(large->name, "ring");
+}
+
 Test(select, a_fabric_is_as_crowded_as_it_is_told)
 {
     struct wh_fabric fabric = wh_fabric_shared_memory(3, 1000);
