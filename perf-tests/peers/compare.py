@@ -500,6 +500,8 @@ class Measurement:
         try:
             session.start(recipes)
             session.note_load()
+            # What comes first pays for new connections and processors that slept: it is not kept.
+            session.measure(next(points_of(options, team)), 0)
             for point in points_of(options, team):
                 # Large points take longer than their share, small ones less.
                 left_s = self.deadline - time.monotonic()
