@@ -171,6 +171,7 @@ WHORL_API whorl_result_t whorl_id_create(whorl_id_t *id_out);
  *           WHORL_E_PEER     a rank has died, or cannot be reached at any of its addresses
  *           WHORL_E_UNSUPPORTED  no transport reaches a rank, or WHORL_ENCRYPT or WHORL_BUFFSIZE
  *                            differ between hosts
+ *           and what another rank broke the communicator with while this one still created it
  */
 WHORL_API whorl_result_t whorl_comm_create(int nranks, int rank, const whorl_id_t *id,
                                            const whorl_options_t *options, whorl_comm_t *comm_out);

@@ -30,6 +30,7 @@ enum peer_coll {
     PEER_EXCHANGE,  /* wire.c: each of two ranks sends one byte and receives one */
     PEER_STREAMS,   /* wire.c: each rank sends nbytes and receives nbytes, with one thread */
     PEER_STREAMS_2, /* wire.c: the same with two threads */
+    PEER_STREAMS_MEMORY, /* wire.c: with one thread, out of and into memory of nbytes */
     PEER_COLLS
 };
 

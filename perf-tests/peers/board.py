@@ -8,7 +8,8 @@ import time
 
 VERSION, RANKS_MAX = 1, 64
 COLLS = {"quit": 0, "all_reduce": 1, "all_gather": 2, "reduce_scatter": 3, "broadcast": 4,
-         "all_to_all": 5, "ping_pong": 6, "stream": 7, "exchange": 8, "streams": 9, "streams_2": 10}
+         "all_to_all": 5, "ping_pong": 6, "stream": 7, "exchange": 8, "streams": 9, "streams_2": 10,
+         "streams_memory": 11}
 COLLECTIVES = ("all_reduce", "all_gather", "reduce_scatter", "broadcast", "all_to_all")
 DTYPES = {"float32": 0, "bfloat16": 1}
 DTYPE_NBYTES = {"float32": 4, "bfloat16": 2}

@@ -134,7 +134,7 @@ def lanes_of(point, running):
         if point.nbytes >= STREAMS_LEAST:
             # As much as a host must send at least, and receive, for an AllReduce.
             share = 2 * (program.nranks - 1) / program.nranks
-            for name in ("streams", "streams_2"):
+            for name in ("streams", "streams_2", "streams_memory"):
                 add(name, program, name, "float32", point.nbytes, share, refresh=False)
 
     for name, program in running.items():
@@ -281,7 +281,7 @@ class Session:
         return self.record(point, lanes)
 
     def record(self, point, lanes):
-        """Adds a point to the run."""
+        """What is known of a point: what run.json has of it."""
         row = {"coll": point.coll, "dtype": point.dtype, "nranks": self.nranks,
                "team": self.team.name, "nbytes": point.nbytes, "samples": {}, "raw": {},
                "wrong": {}, "sent": {}}
@@ -293,7 +293,6 @@ class Session:
             if lane.wrong:
                 row["wrong"][lane.name] = lane.wrong
                 self.run["failed"] |= lane.program.name in OURS
-        self.run["points"].append(row)
         return row
 
 
@@ -506,7 +505,8 @@ class Measurement:
                 # Large points take longer than their share, small ones less.
                 left_s = self.deadline - time.monotonic()
                 limit_s = min(options.point_s, 3 * left_s / self.npoints)
-                print(line_of(session.measure(point, limit_s)), flush=True)
+                self.run["points"].append(session.measure(point, limit_s))
+                print(line_of(self.run["points"][-1]), flush=True)
                 self.npoints -= 1
             session.note_load()
         finally:

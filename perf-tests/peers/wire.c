@@ -10,6 +10,9 @@
  * PEER_STREAMS_2  the same with one thread that sends and one that receives, and a connection for
  *                 each direction. It depends on the machine which of both carries more.
  *
+ * PEER_STREAMS_MEMORY  as PEER_STREAMS, but every byte out of and into a place of its own, as an
+ *                 AllReduce has to do it.
+ *
  * usage: wire BOARD RANK NRANKS ADDRESS...     the IPv4 addresses of the ranks' hosts
  */
 #define _GNU_SOURCE
@@ -34,16 +37,19 @@ static int my_rank, nranks;
 static int next_fd = -1, previous_fd = -1; /* to the next rank, from the one before */
 static int both_fd = -1;                   /* for two ranks: both ways */
 static uint8_t out_block[BLOCK_NBYTES], in_block[BLOCK_NBYTES];
+static const uint8_t *out_memory; /* what is sent from and received into, if not the blocks */
+static uint8_t *in_memory;
 
 static size_t smaller(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
 
-/* Sends up to nbytes of the block and adds what went to *done. 0, or -1 with errno. */
+/* Sends up to nbytes and adds what went to *done. 0, or -1 with errno. */
 static int send_some(int fd, size_t nbytes, size_t *done, int flags)
 {
-    ssize_t n = send(fd, out_block, smaller(nbytes - *done, BLOCK_NBYTES), flags | MSG_NOSIGNAL);
+    const uint8_t *from = out_memory != NULL ? out_memory + *done : out_block;
+    ssize_t n = send(fd, from, smaller(nbytes - *done, BLOCK_NBYTES), flags | MSG_NOSIGNAL);
     if (n < 0) {
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
     }
@@ -51,10 +57,11 @@ static int send_some(int fd, size_t nbytes, size_t *done, int flags)
     return 0;
 }
 
-/* Receives up to nbytes into the block and adds what came to *done. 0, or -1 with errno. */
+/* Receives up to nbytes and adds what came to *done. 0, or -1 with errno. */
 static int receive_some(int fd, size_t nbytes, size_t *done, int flags)
 {
-    ssize_t n = recv(fd, in_block, smaller(nbytes - *done, BLOCK_NBYTES), flags);
+    uint8_t *to = in_memory != NULL ? in_memory + *done : in_block;
+    ssize_t n = recv(fd, to, smaller(nbytes - *done, BLOCK_NBYTES), flags);
     if (n < 0) {
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
     }
@@ -142,6 +149,11 @@ static int run(const struct peer_call *call, char *text, size_t text_nbytes)
         rc = stream_with_one_thread(nbytes);
     } else if (call->coll == PEER_STREAMS_2) {
         rc = stream_with_two_threads(nbytes);
+    } else if (call->coll == PEER_STREAMS_MEMORY) {
+        out_memory = call->in;
+        in_memory = call->out;
+        rc = stream_with_one_thread(nbytes);
+        out_memory = in_memory = NULL;
     }
     if (rc != 0) {
         snprintf(text, text_nbytes, "%s", strerror(errno));
@@ -230,7 +242,8 @@ int main(int argc, char **argv)
     }
     memset(out_block, 1, sizeof(out_block));
     struct peer_library library = {
-        .caps = peer_cap(PEER_STREAMS, PEER_FLOAT32) | peer_cap(PEER_STREAMS_2, PEER_FLOAT32),
+        .caps = peer_cap(PEER_STREAMS, PEER_FLOAT32) | peer_cap(PEER_STREAMS_2, PEER_FLOAT32) |
+                peer_cap(PEER_STREAMS_MEMORY, PEER_FLOAT32),
         .run = run,
     };
     if (nranks == 2) {

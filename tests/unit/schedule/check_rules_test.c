@@ -266,3 +266,19 @@ Test(check_rules, the_entry_rule_holds)
     expect_fault(entry_from_the_wrong_side,
                  "rank 1: entry: receives nothing from rank 0 on channel 0");
 }
+
+static void an_entry_step_that_moves_data(struct world *world)
+{
+    world->scheds[1]->lanes[0].nentry = 1;
+}
+
+static void entry_steps_that_are_not_there(struct world *world)
+{
+    world->scheds[1]->lanes[0].nentry = world->scheds[1]->lanes[0].nsteps + 1;
+}
+
+Test(check_rules, entry_steps_are_steps_without_data)
+{
+    expect_fault(an_entry_step_that_moves_data, "rank 1 lane 0 step 0: an entry step with data");
+    expect_fault(entry_steps_that_are_not_there, "rank 1 lane 0: more entry steps than steps");
+}
