@@ -15,7 +15,8 @@ A run is a dictionary, the content of run.json:
 A lane is a program's name, or one of: "ping-pong" (half a round trip), "floor" and "floor-stream"
 (the roofline written through and past the caches), and NAME/float32 beside NAME at the points whose
 dtype is bfloat16: the same number of elements in float32. Over hosts: "exchange" (a byte each
-way), "streams" and "streams_2" (what a host must send and receive, with one thread and with two).
+way), "streams" and "streams_2" (what a host must send and receive, with one thread and with two),
+"streams_memory" (the same through as much memory; it explains, and is no floor to be held to).
 """
 import math
 import statistics
@@ -25,7 +26,7 @@ import plot
 OURS = {"whorl", "whorl-symmetric", "whorl-encrypted"}
 SMALL_FLOORS = ("ping-pong", "exchange")
 LARGE_FLOORS = ("floor", "floor-stream", "streams", "streams_2")
-FLOORS = {*SMALL_FLOORS, *LARGE_FLOORS}
+FLOORS = {*SMALL_FLOORS, *LARGE_FLOORS, "streams_memory"}
 OFF_THE_WIRE = 0.9  # whose hosts sent less than this share of the vector did not use the wire
 TITLES = {"all_reduce": "AllReduce", "all_gather": "AllGather", "reduce_scatter": "ReduceScatter",
           "broadcast": "Broadcast", "all_to_all": "AllToAll"}
