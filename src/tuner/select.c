@@ -43,8 +43,9 @@ struct wh_fabric wh_fabric_network(uint32_t ranks_per_core, size_t slot_nbytes)
         .byte_ns = 0.4,
         .reduce_byte_ns = 0.1,
         /* Of 64 MiB on 4 hosts of 1 Gbit/s: a ring took the 843 ms that frames need, twoshot 865 to
-         * 970. Where processors are the limit it is twoshot by a fifth; so only for large sizes. */
-        .turn_byte_ns = 0.002,
+         * 970. Where ranks share cores and these are the limit, twoshot is ahead by a fifth: there
+         * a ring is for the largest vectors only. */
+        .turn_byte_ns = 0.0005,
         .slot_nbytes = (double)slot_nbytes,
         .ranks_per_core = ranks_per_core,
     };
