@@ -49,8 +49,8 @@ const struct wh_algo *wh_tuner_select(const struct wh_problem *problem, size_t n
  *  measured with perf-tests/micro. */
 struct wh_fabric wh_fabric_shared_memory(uint32_t ranks_per_core, size_t slot_nbytes);
 
-/** The fabric of ranks on several hosts: round figures for TCP. Between two, four hosts on one machine
- *  they change the algorithm within a factor of two of where the measured times cross. */
+/** The fabric of ranks on several hosts: round figures for TCP. For AllReduce of two hosts they change
+ *  the algorithm within a factor of two of where the measured times cross. */
 struct wh_fabric wh_fabric_network(uint32_t ranks_per_core, size_t slot_nbytes);
 
 #endif
