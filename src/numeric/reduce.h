@@ -47,9 +47,11 @@ struct wh_combine {
     size_t nsrcs;            /* 1 or more */
     size_t nelems;
     uint32_t divisor; /* of a SUM, to make it AVG; 0 and 1: none. With other operations: 0 or 1 */
-    /* A hint: the result is larger than the last-level cache, so write it past the caches where a
-       dst can be aligned for that. Other threads see it like ordinary stores. */
-    bool streaming;
+    /* Hints, with which long vectors go some pages at a time. from_memory: the sources are in no
+       cache that is near, and the dsts are. streaming: the results are too large for caches, so
+       write them past these where a dst can be aligned for that. Other threads see that like
+       ordinary stores. */
+    bool from_memory, streaming;
 };
 
 typedef void (*wh_combine_fn)(const struct wh_combine *c);

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NSRCS_MAX = 9, NELEMS_MAX = 1100, ELEM_NBYTES_MAX = 8, NVARIANTS = 7 };
+enum { NSRCS_MAX = 9, NELEMS_MAX = 4200, ELEM_NBYTES_MAX = 8, NVARIANTS = 7 };
 
 static uint8_t operands[NSRCS_MAX][NELEMS_MAX * ELEM_NBYTES_MAX + NVARIANTS];
 static uint8_t results[2][NELEMS_MAX * ELEM_NBYTES_MAX + NVARIANTS];
@@ -48,7 +48,7 @@ static uint64_t mix(uint64_t sum, const uint8_t *bytes, size_t nbytes)
     return sum;
 }
 
-/* Variants differ in misalignment, divisor, the hint to stream and whether they are in place. */
+/* Variants differ in misalignment, divisor, the hints and whether they are in place. */
 static uint64_t add_variant(uint64_t sum, wh_combine_fn combine, enum wh_kernel_op op, size_t nsrcs,
                             size_t nelems, size_t variant)
 {
@@ -64,6 +64,7 @@ static uint64_t add_variant(uint64_t sum, wh_combine_fn combine, enum wh_kernel_
         .nsrcs = nsrcs,
         .nelems = nelems,
         .divisor = op == WH_KERNEL_SUM ? (uint32_t)variant : 1,
+        .from_memory = variant == 3,
         .streaming = variant == 4,
     };
     size_t nbytes = nelems * ELEM_NBYTES_MAX + NVARIANTS; /* enough for any type */

@@ -118,19 +118,13 @@ void wh_arena_destroy(struct wh_arena *a)
     free(a);
 }
 
-/* Bytes that one rank brings: what must fit a slot if the call is to be a small one. */
-static size_t brought_nbytes(const struct wh_arena *a)
-{
-    return a->run.block_nbytes * (a->run.pattern.per_dest ? a->n : 1);
-}
-
 static enum arena_way way_of(const struct wh_arena *a)
 {
     const struct arena_run *run = &a->run;
     if (wh_coll_is_v(run->coll)) {
         return ARENA_EXCHANGE;
     }
-    if (a->n == 1 || brought_nbytes(a) <= a->small_nbytes) {
+    if (a->n == 1 || arena_brought_nbytes(a) <= a->small_nbytes) {
         return ARENA_SMALL;
     }
     if (run->coll == WH_COLL_ALL_REDUCE && a->ngroups > 1 && run->op->redop != WH_REDOP_USER) {
@@ -156,7 +150,11 @@ void wh_arena_start(struct wh_arena *a, enum wh_coll coll, uint32_t root, const 
     run->elem_nbytes = whorl_dtype_nbytes(op->dtype);
     run->block_nbytes = coll == WH_COLL_BARRIER ? 0 : op->count * run->elem_nbytes;
     run->way = way_of(a);
+    run->is_streaming = false;
     if (run->way != ARENA_SMALL) {
+        bool has_one = run->pattern.reduces || run->pattern.from_root;
+        run->is_streaming =
+            arena_fills_caches(a, arena_brought_nbytes(a), run->block_nbytes * (has_one ? 1 : a->n));
         run->is_staged = false;
         run->waits_reduced = false;
         run->phase = 0;

@@ -49,7 +49,7 @@ uint32_t arena_divisor(const struct wh_arena *a)
 /* Two levels, block by block: the results of groups stay in cache. They are of the dtype, so small
  * floats are rounded once in every level. */
 static void combine_by_groups(struct wh_arena *a, void *const *dsts, size_t ndsts, size_t nelems,
-                              bool streaming)
+                              enum arena_dst where)
 {
     enum { PARTIALS_NBYTES = 256 * WH_ARENA_NGROUPS_MAX };
     uint8_t partials[PARTIALS_NBYTES] __attribute__((aligned(64)));
@@ -85,13 +85,13 @@ static void combine_by_groups(struct wh_arena *a, void *const *dsts, size_t ndst
                                    .nsrcs = a->ngroups,
                                    .nelems = now,
                                    .divisor = arena_divisor(a),
-                                   .streaming = streaming,
+                                   .streaming = where == ARENA_TO_USER && a->run.is_streaming,
                                });
     }
 }
 
 void arena_combine(struct wh_arena *a, void *const *dsts, size_t ndsts, size_t nelems,
-                   bool streaming)
+                   enum arena_dst where)
 {
     /* A function of the user's need not be commutative, and groups may be of any ranks. */
     if (a->run.op->redop == WH_REDOP_USER) {
@@ -99,7 +99,7 @@ void arena_combine(struct wh_arena *a, void *const *dsts, size_t ndsts, size_t n
         return;
     }
     if (a->ngroups > 1) {
-        combine_by_groups(a, dsts, ndsts, nelems, streaming);
+        combine_by_groups(a, dsts, ndsts, nelems, where);
         return;
     }
     const struct wh_combine job = {
@@ -109,9 +109,41 @@ void arena_combine(struct wh_arena *a, void *const *dsts, size_t ndsts, size_t n
         .nsrcs = a->n,
         .nelems = nelems,
         .divisor = arena_divisor(a),
-        .streaming = streaming,
+        .from_memory = where == ARENA_TO_STAGING,
+        .streaming = where == ARENA_TO_USER && a->run.is_streaming,
     };
     arena_combine_level(a, &job);
+}
+
+bool arena_fills_caches(const struct wh_arena *a, size_t in_nbytes, size_t out_nbytes)
+{
+    /* A quarter of the last-level cache: the rest is what others leave to us. A result that is
+     * written over an input finds lines that are there already, and storing past the caches would
+     * first throw them out. */
+    const struct wh_op *op = a->run.op;
+    uintptr_t in = (uintptr_t)op->input, out = (uintptr_t)op->output;
+    bool is_over_input = a->run.pattern.reduces && out >= in && out - in < in_nbytes;
+    return !is_over_input && a->n * (in_nbytes + out_nbytes) >= a->llc_nbytes / 4;
+}
+
+/* From this size on copies are worth a look at where they come from and go to. */
+enum { LONG_NBYTES = 16384 };
+
+/* From one place to the other, which do not overlap. */
+static void copy_long(const struct wh_arena *a, void *dst, const void *src, size_t nbytes,
+                      enum arena_dst where)
+{
+    void *const dsts[] = {dst};
+    const void *const srcs[] = {src};
+    a->kernels->combine[WHORL_UINT8][WH_KERNEL_SUM](&(struct wh_combine){
+        .dsts = dsts,
+        .ndsts = 1,
+        .srcs = srcs,
+        .nsrcs = 1,
+        .nelems = nbytes,
+        .from_memory = where == ARENA_TO_STAGING,
+        .streaming = where == ARENA_TO_USER,
+    });
 }
 
 void arena_bring(const struct wh_arena *a, void *dst, const void *src, size_t nbytes)
@@ -119,22 +151,21 @@ void arena_bring(const struct wh_arena *a, void *dst, const void *src, size_t nb
     const struct wh_op *op = a->run.op;
     if (op->redop == WH_REDOP_PREMUL_SUM) {
         a->kernels->scale[op->dtype](dst, src, op->premul_scalar, nbytes / a->run.elem_nbytes);
+    } else if (a->run.is_streaming && nbytes >= LONG_NBYTES) {
+        copy_long(a, dst, src, nbytes, ARENA_TO_STAGING);
     } else {
         memcpy(dst, src, nbytes);
     }
 }
 
-bool arena_is_streaming(const struct wh_arena *a)
+void arena_copy(const struct wh_arena *a, void *dst, const void *src, size_t nbytes)
 {
-    /* Inputs and outputs of all ranks. A quarter of the cache is what others leave to us. In place
-     * the lines are there already, and storing around the cache would first throw them out. */
-    const struct arena_run *run = &a->run;
-    return run->op->input != run->op->output && 2 * a->n * run->block_nbytes >= a->llc_nbytes / 4;
-}
-
-void arena_copy(void *dst, const void *src, size_t nbytes)
-{
-    if (dst != src && nbytes > 0) {
+    if (dst == src || nbytes == 0) {
+        return; /* pointers may be NULL */
+    }
+    if (a->run.is_streaming && nbytes >= LONG_NBYTES) {
+        copy_long(a, dst, src, nbytes, ARENA_TO_USER);
+    } else {
         memcpy(dst, src, nbytes);
     }
 }

@@ -157,11 +157,11 @@ static void take_small(struct wh_arena *a)
             a->srcs[r] = brought(a, r);
         }
         void *const dsts[] = {output};
-        arena_combine(a, dsts, 1, own_nbytes / a->run.elem_nbytes, false);
+        arena_combine(a, dsts, 1, own_nbytes / a->run.elem_nbytes, ARENA_TO_USER);
     }
     for (uint32_t r = 0; r < a->n && !a->run.pattern.reduces; r++) {
         if (a->in[r].nbytes > 0) {
-            arena_copy(output + a->in[r].user, brought(a, r), a->in[r].nbytes);
+            arena_copy(a, output + a->in[r].user, brought(a, r), a->in[r].nbytes);
         }
     }
 }

@@ -57,7 +57,7 @@ static whorl_result_t reduce_vector(struct wh_arena *a)
             a->dsts[ndsts++] = output + first * elem;
         }
     }
-    arena_combine(a, a->dsts, ndsts, nelems, arena_is_streaming(a));
+    arena_combine(a, a->dsts, ndsts, nelems, ARENA_TO_USER);
     return WHORL_OK;
 }
 
@@ -78,7 +78,7 @@ static whorl_result_t reduce_block(struct wh_arena *a)
         a->srcs[r] = input + block_at(a);
     }
     void *const dsts[] = {run->op->output};
-    arena_combine(a, dsts, 1, run->op->count, arena_is_streaming(a));
+    arena_combine(a, dsts, 1, run->op->count, ARENA_TO_USER);
     return WHORL_OK;
 }
 
@@ -106,7 +106,7 @@ static whorl_result_t take_blocks(struct wh_arena *a)
         if (input == NULL) {
             return bad_record(a, r);
         }
-        arena_copy(to, input + block_at(a), nbytes);
+        arena_copy(a, to, input + block_at(a), nbytes);
     }
     return WHORL_OK;
 }

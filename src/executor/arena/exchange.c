@@ -67,8 +67,10 @@ whorl_result_t arena_exchange_plan_v(struct wh_arena *a, size_t most_nbytes)
     struct arena_run *run = &a->run;
     run->nchunks = wh_div_up(most_nbytes, a->chunk_nbytes - a->n * PART_ALIGN_NBYTES);
     arena_stage_plan(a, a->chunk_nbytes);
-    size_t staged = 0;
+    size_t staged = 0, in_nbytes = 0, out_nbytes = 0;
     for (uint32_t r = 0; r < a->n; r++) {
+        in_nbytes += a->out[r].nbytes;
+        out_nbytes += a->in[r].nbytes;
         a->out[r].part_nbytes = part_of(a->out[r].nbytes, run->nchunks);
         a->out[r].staged = run->pattern.per_dest ? staged : 0;
         staged += r == a->me ? 0 : a->out[r].part_nbytes;
@@ -80,6 +82,7 @@ whorl_result_t arena_exchange_plan_v(struct wh_arena *a, size_t most_nbytes)
             return arena_counts_damaged(a, r);
         }
     }
+    run->is_streaming = arena_fills_caches(a, in_nbytes, out_nbytes);
     return WHORL_OK;
 }
 
@@ -96,7 +99,7 @@ static void keep_own(const struct wh_arena *a, uint64_t k)
     const struct arena_block *in = &a->in[a->me], *out = &a->out[a->me];
     if (!a->run.pattern.reduces && arena_sends(a, a->me) && arena_receives(a, a->me)) {
         size_t at = (size_t)k * in->part_nbytes;
-        arena_copy((uint8_t *)a->run.op->output + in->user + at,
+        arena_copy(a, (uint8_t *)a->run.op->output + in->user + at,
                    (const uint8_t *)a->run.op->input + out->user + at, part_nbytes(in, k));
     }
 }
@@ -153,7 +156,7 @@ static void take_reduced(struct wh_arena *a, uint64_t k)
     }
     a->srcs[a->me] = own_operand(a, dst, k);
     void *const dsts[] = {dst};
-    arena_combine(a, dsts, 1, nbytes / a->run.elem_nbytes, arena_is_streaming(a));
+    arena_combine(a, dsts, 1, nbytes / a->run.elem_nbytes, ARENA_TO_USER);
 }
 
 static void take(struct wh_arena *a, uint64_t k)
@@ -169,9 +172,9 @@ static void take(struct wh_arena *a, uint64_t k)
     for (uint32_t i = 1; i < a->n; i++) {
         uint32_t r = a->me + i < a->n ? a->me + i : a->me + i - a->n;
         const struct arena_block *b = &a->in[r];
-        if (arena_sends(a, r) && part_nbytes(b, k) > 0) { /* the user's buffer may be NULL */
-            memcpy((uint8_t *)a->run.op->output + b->user + (size_t)k * b->part_nbytes,
-                   arena_staging(a, r, k) + b->staged, part_nbytes(b, k));
+        if (arena_sends(a, r)) {
+            arena_copy(a, (uint8_t *)a->run.op->output + b->user + (size_t)k * b->part_nbytes,
+                       arena_staging(a, r, k) + b->staged, part_nbytes(b, k));
         }
     }
 }

@@ -110,6 +110,7 @@ struct arena_run {
     size_t elem_nbytes;
     size_t block_nbytes;    /* of collectives whose blocks are all alike */
     uint32_t nmet;          /* peers seen in the wait that is going on */
+    bool is_streaming;      /* results are too large for caches to be of use */
     bool is_staged;         /* this rank's first chunk is in staging */
     bool waits_reduced;     /* two-shot: the second of a chunk's two waits */
     uint32_t phase;         /* levels: what comes next of a chunk's four */
@@ -127,7 +128,7 @@ struct wh_arena {
     uint32_t me, n;
     size_t chunk_nbytes, slot_stride, small_nbytes, staging_nbytes;
     size_t llc_nbytes; /* of the last-level cache */
-    size_t cma_nbytes; /* least block for cross-memory attach; SIZE_MAX: never */
+    size_t cma_nbytes; /* least vector for cross-memory attach; SIZE_MAX: never */
     bool is_one_process;
     const struct wh_kernels *kernels;
     uint32_t ngroups, nplaces; /* n is their product; one group: there are none to speak of */
@@ -196,6 +197,12 @@ static inline bool arena_sends(const struct wh_arena *a, uint32_t rank)
 static inline bool arena_receives(const struct wh_arena *a, uint32_t rank)
 {
     return !a->run.pattern.to_root || rank == a->run.root;
+}
+
+/* Bytes of all blocks that one rank that sends brings. */
+static inline size_t arena_brought_nbytes(const struct wh_arena *a)
+{
+    return a->run.block_nbytes * (a->run.pattern.per_dest ? a->n : 1);
 }
 
 static inline bool arena_is_rooted(const struct wh_arena *a)
@@ -308,10 +315,14 @@ whorl_result_t arena_cma_read(struct wh_arena *a, uint32_t rank, uint64_t addres
 
 /* ---- combine.c ---- */
 
+/* Where results go: only to this rank's staging, which is in its caches, or also to the user's
+ * memory, which large results do not leave there. */
+enum arena_dst { ARENA_TO_STAGING, ARENA_TO_USER };
+
 /* dsts[0..ndsts) = the reduction of a->srcs (all ranks') over nelems elements: in the order of
  * ranks, or if ranks are in groups first over each group and then over the groups. */
 void arena_combine(struct wh_arena *a, void *const *dsts, size_t ndsts, size_t nelems,
-                   bool streaming);
+                   enum arena_dst where);
 
 /* One level of that: fills in nothing but the kernel. Not for functions of the user's. */
 void arena_combine_level(const struct wh_arena *a, const struct wh_combine *job);
@@ -322,10 +333,10 @@ uint32_t arena_divisor(const struct wh_arena *a);
 /* Copies elements on their way into the arena: multiplied if the reduction says so. */
 void arena_bring(const struct wh_arena *a, void *dst, const void *src, size_t nbytes);
 
-/* Are the operation's results so large that caches are of no use to them? */
-bool arena_is_streaming(const struct wh_arena *a);
+/* Are so many bytes, which each rank reads and writes, too many for caches to be of use? */
+bool arena_fills_caches(const struct wh_arena *a, size_t in_nbytes, size_t out_nbytes);
 
-/* A copy; nothing to do where both are the same or there are no bytes. */
-void arena_copy(void *dst, const void *src, size_t nbytes);
+/* Copies to where the user wants it; nothing to do where it is there already or has no bytes. */
+void arena_copy(const struct wh_arena *a, void *dst, const void *src, size_t nbytes);
 
 #endif

@@ -218,7 +218,7 @@ static void spread(struct wh_arena *a, uint64_t chunk)
         size_t nbytes = s.nelems * a->run.elem_nbytes;
         uint8_t *to = staged(a, a->me, chunk, s);
         memcpy(to, staged(a, arena_rank_at(a, g, seat.place), chunk, s), nbytes);
-        memcpy(output_at(a, chunk, s.start), to, nbytes);
+        arena_copy(a, output_at(a, chunk, s.start), to, nbytes);
     }
     arena_publish(a, NSTEPS * chunk + 3);
 }
@@ -229,9 +229,9 @@ static void collect(struct wh_arena *a, uint64_t chunk)
     for (uint32_t i = 1; i < a->nplaces; i++) {
         uint32_t place = (seat.place + i) % a->nplaces;
         struct span s = slice_of(a, chunk, place);
-        memcpy(output_at(a, chunk, s.start),
-               staged(a, arena_rank_at(a, seat.group, place), chunk, s),
-               s.nelems * a->run.elem_nbytes);
+        arena_copy(a, output_at(a, chunk, s.start),
+                   staged(a, arena_rank_at(a, seat.group, place), chunk, s),
+                   s.nelems * a->run.elem_nbytes);
     }
 }
 

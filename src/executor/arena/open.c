@@ -20,7 +20,7 @@
 /* Bytes of this rank's buffers that others read or write when there is no staging. */
 static size_t read_nbytes(const struct wh_arena *a)
 {
-    return arena_sends(a, a->me) ? a->run.block_nbytes * (a->run.pattern.per_dest ? a->n : 1) : 0;
+    return arena_sends(a, a->me) ? arena_brought_nbytes(a) : 0;
 }
 
 static size_t written_nbytes(const struct wh_arena *a)

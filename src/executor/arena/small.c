@@ -11,18 +11,12 @@
 
 #include <string.h>
 
-/* Bytes that a rank that sends puts into its slot. */
-static size_t brought_nbytes(const struct wh_arena *a)
-{
-    return a->run.block_nbytes * (a->run.pattern.per_dest ? a->n : 1);
-}
-
 /* Where rank's block for `dest` lies in its slot. */
 static uint8_t *brought(const struct wh_arena *a, uint32_t rank, uint32_t dest)
 {
     const struct arena_run *run = &a->run;
     struct arena_slot *slot = arena_slot(a, rank, a->seq);
-    uint8_t *first = brought_nbytes(a) <= ARENA_INLINE_NBYTES ? slot->inside : slot->data;
+    uint8_t *first = arena_brought_nbytes(a) <= ARENA_INLINE_NBYTES ? slot->inside : slot->data;
     return first + (run->pattern.per_dest ? dest * run->block_nbytes : 0);
 }
 
@@ -30,7 +24,7 @@ static void bring(const struct wh_arena *a)
 {
     const struct arena_run *run = &a->run;
     if (arena_sends(a, a->me) && run->block_nbytes > 0) {
-        arena_bring(a, brought(a, a->me, 0), run->op->input, brought_nbytes(a));
+        arena_bring(a, brought(a, a->me, 0), run->op->input, arena_brought_nbytes(a));
     }
 }
 
@@ -52,7 +46,7 @@ static void take_reduced(struct wh_arena *a)
         a->srcs[a->me] = own_block(a);
     }
     void *dst = a->run.op->output;
-    arena_combine(a, &dst, 1, a->run.op->count, false);
+    arena_combine(a, &dst, 1, a->run.op->count, ARENA_TO_USER);
 }
 
 static void take_blocks(const struct wh_arena *a)
@@ -61,12 +55,13 @@ static void take_blocks(const struct wh_arena *a)
     uint8_t *output = run->op->output;
     size_t nbytes = run->block_nbytes;
     if (run->pattern.from_root) {
-        arena_copy(output, a->me != run->root ? brought(a, run->root, a->me) : own_block(a),
+        arena_copy(a, output, a->me != run->root ? brought(a, run->root, a->me) : own_block(a),
                    nbytes);
         return;
     }
     for (uint32_t r = 0; r < a->n; r++) {
-        arena_copy(output + r * nbytes, r != a->me ? brought(a, r, a->me) : own_block(a), nbytes);
+        arena_copy(a, output + r * nbytes, r != a->me ? brought(a, r, a->me) : own_block(a),
+                   nbytes);
     }
 }
 
@@ -80,7 +75,7 @@ static void do_alone(struct wh_arena *a)
     if (op->redop == WH_REDOP_PREMUL_SUM) {
         arena_bring(a, op->output, op->input, a->run.block_nbytes);
     } else {
-        arena_copy(op->output, op->input, a->run.block_nbytes);
+        arena_copy(a, op->output, op->input, a->run.block_nbytes);
     }
 }
 
@@ -108,7 +103,7 @@ whorl_result_t arena_advance_small(struct wh_arena *a, bool *moved_out)
         }
         bring(a);
         arena_enter(a);
-        arena_prepare_next(a, arena_sends(a, a->me) ? brought_nbytes(a) : 0);
+        arena_prepare_next(a, arena_sends(a, a->me) ? arena_brought_nbytes(a) : 0);
         run->stage = ARENA_MEET;
         *moved_out = true;
     }

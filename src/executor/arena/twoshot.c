@@ -4,9 +4,10 @@
  *
  *     fill      copy the chunk to staging, but for the slice that this rank combines itself
  *     -- wait 1: everyone has filled --
- *     combine   this rank's slice of all inputs -> the user's output, and its slice of staging
+ *     combine   this rank's slice of all inputs -> its slice of staging, and the user's output
  *     -- wait 2: everyone has combined --
- *     collect   the other slices out of their combiners' staging
+ *     collect   the other slices out of their combiners' staging (and the own one, if it goes past
+ *               the caches)
  *
  * Between combining chunk c and waiting for the others a rank fills chunk c + 1 in the other
  * buffer, so a chunk costs two waits and hardly ever a stall.
@@ -83,11 +84,9 @@ static void combine(struct wh_arena *a, uint64_t chunk)
     } else {
         a->srcs[a->me] = own;
     }
-    size_t ndsts = 1;
-    if (arena_receives(a, a->me)) {
-        a->dsts[ndsts++] = (uint8_t *)run->op->output + (c.start + mine.start) * elem;
-    }
-    arena_combine(a, a->dsts, ndsts, mine.nelems, false);
+    a->dsts[1] = (uint8_t *)run->op->output + (c.start + mine.start) * elem;
+    bool both = arena_receives(a, a->me) && !run->is_streaming;
+    arena_combine(a, a->dsts, both ? 2 : 1, mine.nelems, both ? ARENA_TO_USER : ARENA_TO_STAGING);
 }
 
 static void collect(const struct wh_arena *a, uint64_t chunk)
@@ -99,10 +98,11 @@ static void collect(const struct wh_arena *a, uint64_t chunk)
     }
     struct span c = chunk_span(a, chunk);
     uint8_t *to = (uint8_t *)run->op->output + c.start * elem;
-    for (uint32_t i = 1; i < a->n; i++) {
+    for (uint32_t i = run->is_streaming ? 0 : 1; i < a->n; i++) {
         uint32_t r = a->me + i < a->n ? a->me + i : a->me + i - a->n;
         struct span s = slice_span(a, r, c);
-        memcpy(to + s.start * elem, arena_staging(a, r, chunk) + s.start * elem, s.nelems * elem);
+        arena_copy(a, to + s.start * elem, arena_staging(a, r, chunk) + s.start * elem,
+                   s.nelems * elem);
     }
 }
 

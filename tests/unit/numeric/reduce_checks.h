@@ -15,10 +15,10 @@
 enum {
     NSRCS_MAX = 17,
     NDSTS_MAX = 3,
-    LENGTH_MAX = 4099,
+    VECTOR_NBYTES = 32792, /* the longest: some pages take turns in it, twice */
     MISALIGN_MAX = 80, /* bytes; more than the largest vector */
     GUARD_NBYTES = 128,
-    BUFFER_NBYTES = GUARD_NBYTES + MISALIGN_MAX + LENGTH_MAX * 8 + GUARD_NBYTES,
+    BUFFER_NBYTES = GUARD_NBYTES + MISALIGN_MAX + VECTOR_NBYTES + GUARD_NBYTES,
     GUARD = 0xa5,
 };
 
@@ -26,18 +26,21 @@ static const size_t numbers_of_sources[] = {1, 2, 3, 4, 5, 7, 8, 9, NSRCS_MAX};
 enum { NNUMBERS = sizeof(numbers_of_sources) / sizeof(numbers_of_sources[0]) };
 
 /* All lengths to two vectors of 64 single bytes, then some around multiples of what loops take. */
-static const size_t longer[] = {191, 255, 256, 257, 300, 511, 513, 777, 1027, 2050, LENGTH_MAX};
-enum { NSHORT = 131, NLENGTHS = NSHORT + sizeof(longer) / sizeof(longer[0]) };
+static const size_t longer[] = {191, 255, 256, 257, 300, 511, 513, 777, 1027, 2050};
+enum { NSHORT = 131, NLONGER = sizeof(longer) / sizeof(longer[0]), NLENGTHS = NSHORT + NLONGER + 1 };
 
-static inline size_t length_at(size_t i)
+static inline size_t length_at(size_t i, size_t elem_nbytes)
 {
-    return i < NSHORT ? i : longer[i - NSHORT];
+    if (i < NSHORT) {
+        return i;
+    }
+    return i < NSHORT + NLONGER ? longer[i - NSHORT] : VECTOR_NBYTES / elem_nbytes;
 }
 
 static const char *const op_names[] = {"sum", "prod", "max", "min"};
 
 /* What is combined: the same elements for all calls of one type. */
-static unsigned char elements[NSRCS_MAX][LENGTH_MAX * 8];
+static unsigned char elements[NSRCS_MAX][VECTOR_NBYTES];
 
 /* One in 64 floats is a NaN with any sign and payload, quiet and signalling. */
 static inline uint64_t element(whorl_dtype_t dtype, uint64_t *seed)
@@ -57,7 +60,7 @@ static inline void fill_elements(whorl_dtype_t dtype, uint64_t seed)
 {
     size_t elem_nbytes = wh_dtype_nbytes(dtype);
     for (size_t s = 0; s < NSRCS_MAX; s++) {
-        for (size_t i = 0; i < LENGTH_MAX; i++) {
+        for (size_t i = 0; i < VECTOR_NBYTES / elem_nbytes; i++) {
             ref_store(dtype, elements[s] + i * elem_nbytes, element(dtype, &seed));
         }
     }
@@ -76,7 +79,7 @@ struct call {
     enum wh_kernel_op op;
     size_t nsrcs, ndsts, nelems;
     uint32_t divisor;
-    bool streaming;
+    bool from_memory, streaming;
     size_t src_misalign[NSRCS_MAX], dst_misalign[NDSTS_MAX];
     size_t in_place; /* the source that dsts[0] is; nsrcs: none */
 };
@@ -89,6 +92,7 @@ static inline struct call draw_call(whorl_dtype_t dtype, enum wh_kernel_op op, s
     uint64_t random = ref_random(seed);
     call.ndsts = 1 + random % NDSTS_MAX;
     call.streaming = random >> 8 & 1;
+    call.from_memory = random >> 9 & 1;
     call.divisor = op == WH_KERNEL_SUM ? divisors[(random >> 16) % 9] : (random >> 16) & 1;
     call.in_place = (random >> 24) % (nsrcs + 2);
     call.in_place = call.in_place > nsrcs ? nsrcs : call.in_place;
@@ -134,6 +138,7 @@ static inline void run_call(const struct call *call, const struct wh_kernels *ke
         .nsrcs = call->nsrcs,
         .nelems = call->nelems,
         .divisor = call->divisor,
+        .from_memory = call->from_memory,
         .streaming = call->streaming,
     };
     kernels->combine[call->dtype][call->op](&c);
@@ -142,10 +147,11 @@ static inline void run_call(const struct call *call, const struct wh_kernels *ke
 static inline void fail_call(const struct call *call, const char *isa, const char *what,
                              ptrdiff_t at)
 {
-    cr_assert_fail("%s: %s %s of %zu sources to %zu places, %zu elements, divisor %u, %s, in place "
+    cr_assert_fail("%s: %s %s of %zu sources to %zu places, %zu elements, divisor %u, %s%s, in place "
                    "of source %zu, misaligned by %zu %zu to %zu: %s at byte %td",
                    isa, wh_dtype_str(call->dtype), op_names[call->op], call->nsrcs, call->ndsts,
                    call->nelems, call->divisor, call->streaming ? "streaming" : "not streaming",
+                   call->from_memory ? " from memory" : "",
                    call->in_place, call->src_misalign[0], call->src_misalign[1],
                    call->dst_misalign[0], what, at);
 }
@@ -190,7 +196,8 @@ static inline void check_operation(const struct wh_kernels *kernels, whorl_dtype
     unsigned char *got[NDSTS_MAX], *want[NDSTS_MAX];
     for (size_t k = 0; k < NNUMBERS; k++) {
         for (size_t l = 0; l < NLENGTHS; l++) {
-            struct call call = draw_call(dtype, op, numbers_of_sources[k], length_at(l), seed);
+            size_t nelems = length_at(l, wh_dtype_nbytes(dtype));
+            struct call call = draw_call(dtype, op, numbers_of_sources[k], nelems, seed);
             run_call(&call, &wh_kernels_scalar, &want_place, want);
             run_call(&call, kernels, &got_place, got);
             check_results(&call, kernels->isa, got, want[0]);

@@ -27,7 +27,7 @@ static void reference_results(const struct call *call, unsigned char *want)
 
 static void check_scalar(whorl_dtype_t dtype, enum wh_kernel_op op, uint64_t *seed)
 {
-    static unsigned char want[LENGTH_MAX * 8];
+    static unsigned char want[VECTOR_NBYTES];
     unsigned char *got[NDSTS_MAX];
     const size_t lengths[] = {0, 1, 2, 5, 64, 100, 255, 256, 257, 300};
     for (size_t k = 0; k < NNUMBERS; k++) {
@@ -87,13 +87,13 @@ Test(reduce, every_16_bit_float_is_rounded_as_in_the_scalar_table)
 
 static void check_scale(const struct wh_kernels *kernels, whorl_dtype_t dtype, uint64_t *seed)
 {
-    static unsigned char want[LENGTH_MAX * 8];
+    static unsigned char want[VECTOR_NBYTES];
     unsigned char *source = got_place.sources[0], *result = got_place.results[0];
     size_t elem_nbytes = wh_dtype_nbytes(dtype);
     unsigned char scalar[9];
     uint64_t factor = ref_is_integer(dtype) ? 3 : ref_float_bits(dtype, -0.75);
     for (size_t l = 0; l < NLENGTHS; l++) {
-        size_t nelems = length_at(l);
+        size_t nelems = length_at(l, elem_nbytes);
         uint64_t random = ref_random(seed);
         unsigned char *from = source + GUARD_NBYTES + random % MISALIGN_MAX;
         unsigned char *to = result + GUARD_NBYTES + (random >> 16) % MISALIGN_MAX;
