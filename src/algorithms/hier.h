@@ -56,14 +56,16 @@ struct wh_hier_work {
     double nwaits;        /* in the host: one for all others */
     double local_nbytes;  /* written to, or read from, the host's memory */
     double local_reduced; /* bytes combined there */
+    double nrails;        /* ranks of a host that talk to other hosts; 0: one */
     double nhops;         /* between hosts, as wh_work */
     double net_nbytes;
     double net_reduced;
 };
 
-/** The two parts run side by side, but for the first piece. */
-double wh_hier_cost_ns(const struct wh_fabric *local, const struct wh_fabric *net,
-                       const struct wh_hier_work *work);
+/** The two parts run side by side, but for the first piece. Where ranks share cores, the hops of
+ *  several rails take turns. */
+double wh_hier_cost_ns(const struct wh_hosts *hosts, const struct wh_fabric *local,
+                       const struct wh_fabric *net, const struct wh_hier_work *work);
 
 /** Sets what an all_reduce of nbytes between nhosts adds to the work: by halving and doubling where
  *  bytes count, by doubling alone where hops do. */

@@ -53,7 +53,7 @@ static double leader_cost_ns(const struct wh_hosts *hosts, const struct wh_fabri
                              const struct wh_fabric *net, size_t nbytes)
 {
     const double n = (double)hosts->nhosts, m = (double)nbytes;
-    return wh_hier_cost_ns(local, net,
+    return wh_hier_cost_ns(hosts, local, net,
                            &(struct wh_hier_work){.nwaits = 2,
                                                   .local_nbytes = 2 * m + 2 * m / n,
                                                   .nhops = wh_hier_log2(hosts->nhosts),
@@ -101,9 +101,10 @@ static double rails_cost_ns(const struct wh_hosts *hosts, const struct wh_fabric
                             const struct wh_fabric *net, size_t nbytes)
 {
     const double n = (double)hosts->nhosts, m = (double)nbytes, r = (double)hosts->nrails;
-    return wh_hier_cost_ns(local, net,
+    return wh_hier_cost_ns(hosts, local, net,
                            &(struct wh_hier_work){.nwaits = n,
                                                   .local_nbytes = m + m / r,
+                                                  .nrails = r,
                                                   .nhops = wh_hier_log2(hosts->nhosts),
                                                   .net_nbytes = (n - 1) / n * m / r});
 }

@@ -50,7 +50,7 @@ static double leader_cost_ns(const struct wh_hosts *hosts, const struct wh_fabri
     struct wh_hier_work work = {
         .nwaits = 2, .local_nbytes = (l + 2) * m, .local_reduced = (l - 1) * m};
     wh_hier_rail_all_reduce(net, hosts->nhosts, m, &work);
-    return wh_hier_cost_ns(local, net, &work);
+    return wh_hier_cost_ns(hosts, local, net, &work);
 }
 
 const struct wh_hier_algo wh_hier_allreduce_leader = {
@@ -68,8 +68,7 @@ static bool rails_fits(const struct wh_hosts *hosts)
 static whorl_result_t rails_build(const struct wh_compose_problem *p, struct wh_composition **out)
 {
     struct wh_composer *c = wh_composer_create(
-        p,
-        &(struct wh_compose_shape){.algo = "rails", .ncells = p->hosts->nrails, .nacross = 1});
+        p, &(struct wh_compose_shape){.algo = "rails", .ncells = p->hosts->nrails, .nacross = 1});
     wh_compose_add(c, &(struct wh_compose_move){.place = WH_PHASE_BEFORE,
                                                 .coll = WH_COLL_REDUCE_SCATTER,
                                                 .from = WH_INPUT,
@@ -97,10 +96,12 @@ static double rails_cost_ns(const struct wh_hosts *hosts, const struct wh_fabric
                             const struct wh_fabric *net, size_t nbytes)
 {
     const double l = (double)hosts->nlocal_max, r = (double)hosts->nrails, m = (double)nbytes;
-    struct wh_hier_work work = {
-        .nwaits = 4, .local_nbytes = 2 * m + l / r * m, .local_reduced = (l - 1) / r * m};
+    struct wh_hier_work work = {.nwaits = 4,
+                                .local_nbytes = 2 * m + l / r * m,
+                                .local_reduced = (l - 1) / r * m,
+                                .nrails = r};
     wh_hier_rail_all_reduce(net, hosts->nhosts, m / r, &work);
-    return wh_hier_cost_ns(local, net, &work);
+    return wh_hier_cost_ns(hosts, local, net, &work);
 }
 
 const struct wh_hier_algo wh_hier_allreduce_rails = {

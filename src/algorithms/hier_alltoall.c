@@ -21,11 +21,9 @@ static bool rails_fits(const struct wh_hosts *hosts)
 static whorl_result_t rails_build(const struct wh_compose_problem *p, struct wh_composition **out)
 {
     const struct wh_hosts *hosts = p->hosts;
-    struct wh_composer *c =
-        wh_composer_create(p, &(struct wh_compose_shape){.algo = "rails",
-                                                         .ncells = 1,
-                                                         .nscratch = hosts->nranks,
-                                                         .nacross = hosts->nranks});
+    struct wh_composer *c = wh_composer_create(
+        p, &(struct wh_compose_shape){
+               .algo = "rails", .ncells = 1, .nscratch = hosts->nranks, .nacross = hosts->nranks});
     for (uint32_t h = 0; h < hosts->nhosts; h++) {
         wh_compose_add(c, &(struct wh_compose_move){.place = WH_PHASE_BEFORE,
                                                     .coll = WH_COLL_ALL_TO_ALL,
@@ -49,9 +47,10 @@ static double rails_cost_ns(const struct wh_hosts *hosts, const struct wh_fabric
                             const struct wh_fabric *net, size_t nbytes)
 {
     const double n = (double)hosts->nhosts, m = (double)nbytes;
-    return wh_hier_cost_ns(local, net,
+    return wh_hier_cost_ns(hosts, local, net,
                            &(struct wh_hier_work){.nwaits = n,
                                                   .local_nbytes = 2 * m,
+                                                  .nrails = (double)hosts->nrails,
                                                   .nhops = n - 1,
                                                   .net_nbytes = (n - 1) / n * m});
 }

@@ -19,7 +19,7 @@ static double leader_cost_ns(const struct wh_hosts *hosts, const struct wh_fabri
 {
     (void)nbytes;
     return wh_hier_cost_ns(
-        local, net,
+        hosts, local, net,
         &(struct wh_hier_work){.nwaits = 2, .nhops = wh_hier_log2(hosts->nhosts)});
 }
 

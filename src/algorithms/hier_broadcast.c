@@ -36,15 +36,15 @@ static whorl_result_t leader_build(const struct wh_compose_problem *p, struct wh
                                                 .src = wh_block_cell,
                                                 .dst = wh_block_cell,
                                                 .is_absent = hosts->local[p->rank] != speaker});
-    wh_compose_add(c, &(struct wh_compose_move){.place = WH_PHASE_AFTER,
-                                                .coll = WH_COLL_BROADCAST,
-                                                .root = speaker,
-                                                .from = WH_OUTPUT,
-                                                .to = WH_OUTPUT,
-                                                .src = wh_block_cell,
-                                                .dst = wh_block_cell,
-                                                .is_absent = !has_rail &&
-                                                             hosts->host[p->rank] == host});
+    wh_compose_add(
+        c, &(struct wh_compose_move){.place = WH_PHASE_AFTER,
+                                     .coll = WH_COLL_BROADCAST,
+                                     .root = speaker,
+                                     .from = WH_OUTPUT,
+                                     .to = WH_OUTPUT,
+                                     .src = wh_block_cell,
+                                     .dst = wh_block_cell,
+                                     .is_absent = !has_rail && hosts->host[p->rank] == host});
     return wh_composer_seal(c, out);
 }
 
@@ -52,7 +52,7 @@ static double leader_cost_ns(const struct wh_hosts *hosts, const struct wh_fabri
                              const struct wh_fabric *net, size_t nbytes)
 {
     const double m = (double)nbytes;
-    return wh_hier_cost_ns(local, net,
+    return wh_hier_cost_ns(hosts, local, net,
                            &(struct wh_hier_work){.nwaits = 1,
                                                   .local_nbytes = 2 * m,
                                                   .nhops = wh_hier_log2(hosts->nhosts),
@@ -105,9 +105,10 @@ static double rails_cost_ns(const struct wh_hosts *hosts, const struct wh_fabric
                             const struct wh_fabric *net, size_t nbytes)
 {
     const double m = (double)nbytes, r = (double)hosts->nrails;
-    return wh_hier_cost_ns(local, net,
+    return wh_hier_cost_ns(hosts, local, net,
                            &(struct wh_hier_work){.nwaits = 3,
                                                   .local_nbytes = 2 * m + 2 * m / r,
+                                                  .nrails = r,
                                                   .nhops = wh_hier_log2(hosts->nhosts),
                                                   .net_nbytes = m / r});
 }

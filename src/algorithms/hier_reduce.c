@@ -57,7 +57,7 @@ static double leader_cost_ns(const struct wh_hosts *hosts, const struct wh_fabri
                              const struct wh_fabric *net, size_t nbytes)
 {
     const double l = (double)hosts->nlocal_max, m = (double)nbytes;
-    return wh_hier_cost_ns(local, net,
+    return wh_hier_cost_ns(hosts, local, net,
                            &(struct wh_hier_work){.nwaits = 1,
                                                   .local_nbytes = (l + 1) * m,
                                                   .local_reduced = (l - 1) * m,
@@ -82,11 +82,9 @@ static whorl_result_t rails_build(const struct wh_compose_problem *p, struct wh_
 {
     const struct wh_hosts *hosts = p->hosts;
     const uint32_t host = hosts->host[p->root];
-    struct wh_composer *c =
-        wh_composer_create(p, &(struct wh_compose_shape){.algo = "rails",
-                                                         .ncells = hosts->nrails,
-                                                         .nscratch = hosts->nrails,
-                                                         .nacross = 1});
+    struct wh_composer *c = wh_composer_create(
+        p, &(struct wh_compose_shape){
+               .algo = "rails", .ncells = hosts->nrails, .nscratch = hosts->nrails, .nacross = 1});
     wh_compose_add(c, &(struct wh_compose_move){.place = WH_PHASE_BEFORE,
                                                 .coll = WH_COLL_REDUCE_SCATTER,
                                                 .from = WH_INPUT,
@@ -117,10 +115,11 @@ static double rails_cost_ns(const struct wh_hosts *hosts, const struct wh_fabric
                             const struct wh_fabric *net, size_t nbytes)
 {
     const double l = (double)hosts->nlocal_max, m = (double)nbytes, r = (double)hosts->nrails;
-    return wh_hier_cost_ns(local, net,
+    return wh_hier_cost_ns(hosts, local, net,
                            &(struct wh_hier_work){.nwaits = 3,
                                                   .local_nbytes = 2 * m + l / r * m,
                                                   .local_reduced = (l - 1) / r * m,
+                                                  .nrails = r,
                                                   .nhops = wh_hier_log2(hosts->nhosts),
                                                   .net_nbytes = m / r,
                                                   .net_reduced = m / r});

@@ -21,8 +21,7 @@ static whorl_result_t leader_build(const struct wh_compose_problem *p, struct wh
     const uint32_t n = hosts->nranks;
     bool has_others = wh_hosts_nlocal(hosts, hosts->host[p->rank]) > 1;
     struct wh_composer *c = wh_composer_create(
-        p, &(struct wh_compose_shape){
-               .algo = "leader", .ncells = 1, .nscratch = n, .nacross = n});
+        p, &(struct wh_compose_shape){.algo = "leader", .ncells = 1, .nscratch = n, .nacross = n});
     wh_compose_add(c, &(struct wh_compose_move){.place = WH_PHASE_BEFORE,
                                                 .coll = WH_COLL_REDUCE,
                                                 .from = WH_INPUT,
@@ -54,7 +53,7 @@ static double leader_cost_ns(const struct wh_hosts *hosts, const struct wh_fabri
                              const struct wh_fabric *net, size_t nbytes)
 {
     const double n = (double)hosts->nhosts, l = (double)hosts->nlocal_max, m = (double)nbytes;
-    return wh_hier_cost_ns(local, net,
+    return wh_hier_cost_ns(hosts, local, net,
                            &(struct wh_hier_work){.nwaits = 2,
                                                   .local_nbytes = (l + 1) * m + m / n,
                                                   .local_reduced = (l - 1) * m,
@@ -79,11 +78,9 @@ static bool rails_fits(const struct wh_hosts *hosts)
 static whorl_result_t rails_build(const struct wh_compose_problem *p, struct wh_composition **out)
 {
     const struct wh_hosts *hosts = p->hosts;
-    struct wh_composer *c =
-        wh_composer_create(p, &(struct wh_compose_shape){.algo = "rails",
-                                                         .ncells = 1,
-                                                         .nscratch = hosts->nhosts,
-                                                         .nacross = hosts->nhosts});
+    struct wh_composer *c = wh_composer_create(
+        p, &(struct wh_compose_shape){
+               .algo = "rails", .ncells = 1, .nscratch = hosts->nhosts, .nacross = hosts->nhosts});
     for (uint32_t h = 0; h < hosts->nhosts; h++) {
         wh_compose_add(c, &(struct wh_compose_move){.place = WH_PHASE_BEFORE,
                                                     .coll = WH_COLL_REDUCE_SCATTER,
@@ -109,10 +106,11 @@ static double rails_cost_ns(const struct wh_hosts *hosts, const struct wh_fabric
                             const struct wh_fabric *net, size_t nbytes)
 {
     const double n = (double)hosts->nhosts, m = (double)nbytes, r = (double)hosts->nrails;
-    return wh_hier_cost_ns(local, net,
+    return wh_hier_cost_ns(hosts, local, net,
                            &(struct wh_hier_work){.nwaits = 2 * n,
                                                   .local_nbytes = 2 * m,
                                                   .local_reduced = (r - 1) / r * m,
+                                                  .nrails = r,
                                                   .nhops = wh_hier_log2(hosts->nhosts),
                                                   .net_nbytes = (n - 1) / n * m / r,
                                                   .net_reduced = (n - 1) / n * m / r});

@@ -76,8 +76,26 @@ Test(hier_cost, hides_three_quarters_of_the_shorter_part)
 {
     const struct wh_hier_work work = {
         .nwaits = 2, .local_nbytes = 1000, .local_reduced = 2000, .nhops = 1, .net_nbytes = 1200};
+    struct wh_hosts *hosts = compose_suite_hosts("aabb");
     /* waits 600 + 15000; the host 200 + 200, the net 600 */
-    cr_expect_float_eq(wh_hier_cost_ns(&local, &net, &work), 15600 + 600 + 100, 1e-9);
+    cr_expect_float_eq(wh_hier_cost_ns(hosts, &local, &net, &work), 15600 + 600 + 100, 1e-9);
+    wh_hosts_destroy(hosts);
+}
+
+/* Four ranks of a host, two on a core: rails of all of them take turns in pairs, of two do not. */
+Test(hier_cost, rails_that_share_cores_take_turns)
+{
+    struct wh_hosts *hosts = compose_suite_hosts("aaaabbbb");
+    struct wh_fabric crowded = net;
+    crowded.ranks_per_core = 2;
+    struct wh_hier_work work = {.nhops = 1};
+    cr_expect_float_eq(wh_hier_cost_ns(hosts, &local, &crowded, &work), 15000, 1e-9);
+    work.nrails = 2;
+    cr_expect_float_eq(wh_hier_cost_ns(hosts, &local, &crowded, &work), 15000, 1e-9);
+    work.nrails = 4;
+    cr_expect_float_eq(wh_hier_cost_ns(hosts, &local, &crowded, &work), 30000, 1e-9);
+    cr_expect_float_eq(wh_hier_cost_ns(hosts, &local, &net, &work), 15000, 1e-9);
+    wh_hosts_destroy(hosts);
 }
 
 Test(hier_cost, between_hosts_few_bytes_take_half_the_hops)
