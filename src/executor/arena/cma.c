@@ -2,15 +2,18 @@
 /*
  * Cross-memory attach: large blocks straight from the memory of another process, by a system call.
  *
- * One copy instead of two, but a microsecond and a walk over the pages each time. It pays where every
- * receiver gets a block of its own, all_to_all and scatter, and vectors are too large for the
+ * One copy instead of two, but a microsecond and a walk over the pages each time. It pays where
+ * every receiver gets a block of its own, all_to_all and scatter, and vectors are too large for the
  * second-level cache: from WHORL_CMA bytes on. (Measured with four ranks on two cores: a fifth to a
- * third less time. Two ranks keep half of it, and pass the other half as fast through caches: up to
- * a fifth less at 2 to 4 MiB, up to a third more from 16 MiB on.) A block that many receive is read from where it is
- * staged, in cache, by all of them; and a root that gathers is helped by those who stage. Whether
- * the kernel lets one rank read another is found out when the first operation wants it: everyone
- * tells where it has a number of its own, and tries to read everyone else's. One that fails (another pid namespace, user or security module, ptrace
- * restrictions) means no for the communicator.
+ * third less time. Two ranks, which keep half of it: up to a fifth less at 2 to 4 MiB; where results
+ * go past the caches up to a third more, so they are staged there.) A block that many receive is
+ * read from where it is staged, in cache, by all of them; and a root that gathers is helped by those
+ * who stage.
+ *
+ * Whether the kernel lets one rank read another is found out when the first operation wants it:
+ * everyone tells where it has a number of its own, and tries to read everyone else's. One that fails
+ * (another pid namespace, user or security module, ptrace restrictions) means no for the
+ * communicator.
  */
 #include "base/log.h"
 #include "base/random.h"
@@ -31,8 +34,8 @@ enum { TRIAL_AT = 2 * sizeof(struct wh_window_record) };
 bool arena_cma_wanted(const struct wh_arena *a)
 {
     const struct arena_run *run = &a->run;
-    return a->cma != ARENA_CMA_REFUSED && !a->is_one_process && a->n > 2 && run->pattern.per_dest &&
-           !run->pattern.reduces && !wh_coll_is_v(run->coll) &&
+    return a->cma != ARENA_CMA_REFUSED && !a->is_one_process && (a->n > 2 || !run->is_streaming) &&
+           run->pattern.per_dest && !run->pattern.reduces && !wh_coll_is_v(run->coll) &&
            arena_brought_nbytes(a) >= a->cma_nbytes;
 }
 

@@ -161,7 +161,7 @@ void arena_bring(const struct wh_arena *a, void *dst, const void *src, size_t nb
 void arena_copy(const struct wh_arena *a, void *dst, const void *src, size_t nbytes)
 {
     if (dst == src || nbytes == 0) {
-        return; /* pointers may be NULL */
+        return;
     }
     if (a->run.is_streaming && nbytes >= LONG_NBYTES) {
         copy_long(a, dst, src, nbytes, ARENA_TO_USER);

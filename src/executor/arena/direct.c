@@ -87,7 +87,8 @@ static whorl_result_t take_blocks(struct wh_arena *a)
     const struct arena_run *run = &a->run;
     size_t nbytes = run->block_nbytes;
     size_t all_nbytes = run->pattern.per_dest ? a->n * nbytes : nbytes;
-    for (uint32_t i = 0; i < a->n && arena_receives(a, a->me); i++) {
+    /* The own one last: those of others were written a moment ago, and are in their caches still. */
+    for (uint32_t i = 1; i <= a->n && arena_receives(a, a->me); i++) {
         uint32_t r = a->me + i < a->n ? a->me + i : a->me + i - a->n;
         if (!arena_sends(a, r)) {
             continue;

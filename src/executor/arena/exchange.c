@@ -172,7 +172,7 @@ static void take(struct wh_arena *a, uint64_t k)
     for (uint32_t i = 1; i < a->n; i++) {
         uint32_t r = a->me + i < a->n ? a->me + i : a->me + i - a->n;
         const struct arena_block *b = &a->in[r];
-        if (arena_sends(a, r)) {
+        if (arena_sends(a, r) && part_nbytes(b, k) > 0) { /* the user's buffer may be NULL */
             arena_copy(a, (uint8_t *)a->run.op->output + b->user + (size_t)k * b->part_nbytes,
                        arena_staging(a, r, k) + b->staged, part_nbytes(b, k));
         }

@@ -84,9 +84,12 @@ static void combine(struct wh_arena *a, uint64_t chunk)
     } else {
         a->srcs[a->me] = own;
     }
-    a->dsts[1] = (uint8_t *)run->op->output + (c.start + mine.start) * elem;
-    bool both = arena_receives(a, a->me) && !run->is_streaming;
-    arena_combine(a, a->dsts, both ? 2 : 1, mine.nelems, both ? ARENA_TO_USER : ARENA_TO_STAGING);
+    if (arena_receives(a, a->me) && !run->is_streaming) {
+        a->dsts[1] = (uint8_t *)run->op->output + (c.start + mine.start) * elem;
+        arena_combine(a, a->dsts, 2, mine.nelems, ARENA_TO_USER);
+    } else {
+        arena_combine(a, a->dsts, 1, mine.nelems, ARENA_TO_STAGING);
+    }
 }
 
 static void collect(const struct wh_arena *a, uint64_t chunk)
