@@ -17,8 +17,8 @@ if(WHORL_SANITIZE)
     else()
         message(FATAL_ERROR "WHORL_SANITIZE=${WHORL_SANITIZE}: not address or thread")
     endif()
-    # With what sanitizers insert, optimising takes longer to compile than it saves in the tests. Warnings
-    # that need what optimising finds out are for the other builds.
+    # With what sanitizers insert, -O2 takes longer to compile than it saves in the tests. Warnings that
+    # need what it finds out are for the other builds.
     add_compile_options(-fsanitize=${sanitizers} -fno-omit-frame-pointer -O1 -g1
                         -Wno-format-truncation -Wno-maybe-uninitialized)
     add_link_options(-fsanitize=${sanitizers})

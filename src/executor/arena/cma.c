@@ -4,11 +4,11 @@
  *
  * One copy instead of two, but a microsecond and a walk over the pages each time. It pays where
  * every receiver gets a block of its own, all_to_all and scatter (and all_gather of two ranks), and
- * vectors are too large for the second-level cache: from WHORL_CMA bytes on. (Measured with four ranks on two cores: a fifth to a
- * third less time. Two ranks, which keep half of it: up to a fifth less at 2 to 4 MiB; where results
- * go past the caches up to a third more, so they are staged there.) A block that many receive is
- * read from where it is staged, in cache, by all of them; and a root that gathers is helped by those
- * who stage.
+ * vectors are too large for the second-level cache: from WHORL_CMA bytes on. (Measured with four
+ * ranks on two cores: a fifth to a third less time. Two ranks, which keep half of it: up to a fifth
+ * less at 2 to 4 MiB; where results go past the caches up to a third more, so they are staged
+ * there.) A block that many receive is read from where it is staged, in cache, by all of them; and a
+ * root that gathers is helped by those who stage.
  *
  * Whether the kernel lets one rank read another is found out when the first operation wants it:
  * everyone tells where it has a number of its own, and tries to read everyone else's. One that fails
@@ -31,8 +31,8 @@ struct trial {
 
 enum { TRIAL_AT = 2 * sizeof(struct wh_window_record) };
 
-/* Does each block go to one other rank, and do all receive? */
-static bool has_pairs(const struct wh_arena *a)
+/* Does each block that leaves its sender go to one rank? (So does a gather's: see above.) */
+static bool goes_to_one(const struct wh_arena *a)
 {
     return a->run.pattern.per_dest || (a->n == 2 && !arena_is_rooted(a));
 }
@@ -41,7 +41,7 @@ bool arena_cma_wanted(const struct wh_arena *a)
 {
     const struct arena_run *run = &a->run;
     return a->cma != ARENA_CMA_REFUSED && !a->is_one_process && (a->n > 2 || !run->is_streaming) &&
-           has_pairs(a) && !run->pattern.reduces && !wh_coll_is_v(run->coll) &&
+           goes_to_one(a) && !run->pattern.reduces && !wh_coll_is_v(run->coll) &&
            arena_brought_nbytes(a) >= a->cma_nbytes;
 }
 

@@ -109,7 +109,7 @@ void arena_combine(struct wh_arena *a, void *const *dsts, size_t ndsts, size_t n
         .nsrcs = a->n,
         .nelems = nelems,
         .divisor = arena_divisor(a),
-        .from_memory = where == ARENA_TO_STAGING,
+        .from_memory = where == ARENA_TO_STAGING && a->run.is_streaming,
         .streaming = where == ARENA_TO_USER && a->run.is_streaming,
     };
     arena_combine_level(a, &job);
