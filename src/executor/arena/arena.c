@@ -153,8 +153,8 @@ void wh_arena_start(struct wh_arena *a, enum wh_coll coll, uint32_t root, const 
     run->is_streaming = false;
     if (run->way != ARENA_SMALL) {
         bool has_one = run->pattern.reduces || run->pattern.from_root;
-        run->is_streaming =
-            arena_fills_caches(a, arena_brought_nbytes(a), run->block_nbytes * (has_one ? 1 : a->n));
+        run->is_streaming = arena_fills_caches(a, arena_brought_nbytes(a),
+                                               run->block_nbytes * (has_one ? 1 : a->n));
         run->is_staged = false;
         run->waits_reduced = false;
         run->phase = 0;

@@ -7,8 +7,8 @@
  * vectors are too large for the second-level cache: from WHORL_CMA bytes on. (Measured with four
  * ranks on two cores: a fifth to a third less time. Two ranks, which keep half of it: up to a fifth
  * less at 2 to 4 MiB; where results go past the caches up to a third more, so they are staged
- * there.) A block that many receive is read from where it is staged, in cache, by all of them; and a
- * root that gathers is helped by those who stage.
+ * there.) A block that many receive is read from where it is staged, in cache, by all of them; and
+ * a root that gathers is helped by those who stage.
  *
  * Whether the kernel lets one rank read another is found out when the first operation wants it:
  * everyone tells where it has a number of its own, and tries to read everyone else's. One that fails

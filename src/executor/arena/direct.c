@@ -87,7 +87,7 @@ static whorl_result_t take_blocks(struct wh_arena *a)
     const struct arena_run *run = &a->run;
     size_t nbytes = run->block_nbytes;
     size_t all_nbytes = run->pattern.per_dest ? a->n * nbytes : nbytes;
-    /* The own one last: those of others were written a moment ago, and are in their caches still. */
+    /* The own one last: others wrote theirs a moment ago, and have them in their caches still. */
     for (uint32_t i = 1; i <= a->n && arena_receives(a, a->me); i++) {
         uint32_t r = a->me + i < a->n ? a->me + i : a->me + i - a->n;
         if (!arena_sends(a, r)) {
