@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures Whorl and the collective libraries found here side by side, and prints ratios.
 
-All programs run for the whole measurement, asleep but for the one whose turn it is (board.h). At a
-point (collective, type, ranks, size) every program is asked for one short burst of operations per
-round, in a new random order each round, so that whatever the machine does in the meantime hits all
-alike. How a burst is timed and checked is told in peer.c. Ratios are taken round by round.
+All programs run side by side, asleep but for the one whose turn it is (board.h). At a point
+(collective, type, ranks, size) every program is asked for one short burst of operations per round,
+in a new random order each round, so that whatever the machine does in the meantime hits all alike.
+How a burst is timed and checked is told in peer.c. Ratios are taken round by round.
+
+Rounds are spread over a few launches of all programs, since some of what decides is luck that lasts
+as long as the processes: which ranks share a processor, and where their memory lies.
 
 With --hosts the ranks are on several hosts, which are network namespaces (hosts.py) between which
 there is TCP.
@@ -14,7 +17,6 @@ Sizes are bytes of the larger of one rank's input and output: of the vector for 
 broadcast, of what is received for all_gather and all_to_all, of what is sent for reduce_scatter.
 Ranks are processes, pinned to nothing.
 """
-import argparse
 import dataclasses
 import datetime
 import json
@@ -26,6 +28,7 @@ import statistics
 import sys
 import time
 
+import arguments
 import board
 import hosts
 import plot
@@ -34,14 +37,8 @@ import programs_hosts
 import report
 import report_hosts
 
-SIZES = [8 * 4 ** k for k in range(13)]  # 8 B to 128 MiB
-QUICK_SIZES = [8, 2048, 32 << 10, 2 << 20]
-HOSTS_SIZES = sorted([8 * 4 ** k for k in range(12)] + [16 << 20, 64 << 20])
-HOSTS_ALL = "2x1 2x2 4x1 4x1@1gbit 2x4"
-OPERATIONS = list(report.TITLES)
 BURST_TIMEOUT_S = 120
 ITERATIONS_MAX = 8000
-ROUNDS_LEAST = 3
 SLOW = 20  # a lane that takes so many times the fastest one's time is asked in a few rounds only
 PING_PONG_MOST, ROOFLINE_LEAST, STREAMS_LEAST = 2048, 32 << 10, 512 << 10
 ENCRYPTED_LEAST = 16 << 20
@@ -83,24 +80,13 @@ class Point:
     nbytes: int
 
 
-@dataclasses.dataclass
-class Team:
-    """The ranks of a measurement: of one host, or over the hosts of a network."""
-    nranks: int
-    layout: hosts.Layout = None
-
-    @property
-    def name(self):
-        return self.layout.name if self.layout else str(self.nranks)
-
-
 def sizes_of(options, team):
     """Of a link with a limit and of many ranks on a host only what there is a bar for."""
     if options.sizes or team.layout is None:
-        return options.sizes or SIZES
+        return options.sizes or arguments.SIZES
     if team.layout.rate:
         return [64 << 20]
-    return [16 << 20] if team.layout.per_host > 2 else HOSTS_SIZES
+    return [16 << 20] if team.layout.per_host > 2 else arguments.HOSTS_SIZES
 
 
 def points_of(options, team):
@@ -159,13 +145,15 @@ def lanes_of(point, running):
 
 
 class Session:
-    """All programs with one team."""
+    """One launch of all programs, with one team."""
 
-    def __init__(self, options, place, run, team):
+    def __init__(self, options, place, run, team, launch):
         self.options, self.place, self.run, self.team = options, place, run, team
         self.nranks = team.nranks
         self.running = {}
-        self.random = random.Random(options.seed + team.nranks)
+        self.random = random.Random(options.seed + team.nranks + 100 * launch)
+        self.nrounds = ((launch + 1) * options.rounds // options.launches -
+                        launch * options.rounds // options.launches)
 
     def start(self, recipes):
         """Starts one after the other; who does not come is noted and left out."""
@@ -256,6 +244,7 @@ class Session:
 
     def measure(self, point, limit_s):
         """One point: calibration, then rounds in random order, fewer where limit_s has passed."""
+        least = -(-arguments.ROUNDS_LEAST // self.options.launches)
         lanes = lanes_of(point, self.running)
         most = max((lane.command["nbytes"] for lane in lanes), default=0)
         tight = most * 2 * self.nranks * len(lanes) > 0.4 * available_nbytes()
@@ -268,13 +257,13 @@ class Session:
             estimate = estimates.get(id(lane))
             lane.slow = estimate is not None and estimate > SLOW * min(known)
         start = time.monotonic()
-        for number in range(self.options.rounds):
+        for number in range(self.nrounds):
             late = time.monotonic() - start > limit_s
-            if number >= ROUNDS_LEAST and late:
+            if number >= least and late:
                 break
-            last = number == self.options.rounds - 1
+            last = number == self.nrounds - 1
             for lane in self.random.sample(lanes, len(lanes)):
-                skip = lane.slow and number >= ROUNDS_LEAST
+                skip = lane.slow and number >= least
                 release = tight or (last and most >= 8 << 20)
                 asked = self.is_running(lane) and not skip
                 lane.raw.append(self.ask(lane, release) if asked else None)
@@ -294,6 +283,22 @@ class Session:
                 row["wrong"][lane.name] = lane.wrong
                 self.run["failed"] |= lane.program.name in OURS
         return row
+
+
+def merge(row, more):
+    """Adds to what is known of a point the rounds of another launch. A lane that one of the two has
+    not was not asked in its rounds."""
+    for key in ("samples", "raw"):
+        before = max(map(len, row[key].values()), default=0)
+        after = before + max(map(len, more[key].values()), default=0)
+        for lane, values in more[key].items():
+            mine = row[key].setdefault(lane, [])
+            mine += [None] * (before - len(mine)) + values
+        for mine in row[key].values():
+            mine += [None] * (after - len(mine))
+    for lane, nbursts in more["wrong"].items():
+        row["wrong"][lane] = row["wrong"].get(lane, 0) + nbursts
+    row["sent"].update(more["sent"])
 
 
 def processor_ticks():
@@ -359,97 +364,6 @@ def find(names, everything, place, run):
     return recipes
 
 
-def words(text):
-    return text.replace(",", " ").split()
-
-
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("build", type=pathlib.Path, help="CMake's folder, as build/release")
-    parser.add_argument("--hosts", type=words, metavar="HOSTSxRANKS[@RATE]",
-                        help=f"over TCP between namespaces; all: {HOSTS_ALL}")
-    parser.add_argument("--first", action="store_true",
-                        help="with --hosts: take the processors from whatever else runs")
-    parser.add_argument("--rate", default="", help="what each host may send, as 1gbit; for --hosts")
-    parser.add_argument("--work", type=pathlib.Path, default=programs.ROOT / "build/peers",
-                        help="programs and virtual environments (build/peers)")
-    parser.add_argument("--out", type=pathlib.Path,
-                        help="folder of results (WORK/results, with --hosts WORK/results-tcp)")
-    parser.add_argument("--peers", type=words,
-                        help=f"of: {' '.join(programs.PEERS)}; with --hosts "
-                             f"{' '.join(programs_hosts.PEERS)} unless told, and "
-                             f"{' '.join(programs_hosts.MORE_PEERS)}")
-    parser.add_argument("--nranks", type=words, help="processes (2 4 8)")
-    parser.add_argument("--ops", type=words,
-                        help=f"of: {' '.join(OPERATIONS)}; with --hosts all_reduce unless told")
-    parser.add_argument("--sizes", type=words, help="in bytes (powers of four, 8 B to 128 MiB)")
-    parser.add_argument("--rounds", type=int, help="rounds per point (9)")
-    parser.add_argument("--point-s", type=float, default=6,
-                        help=f"fewer rounds, but {ROUNDS_LEAST}, where a point takes longer (6)")
-    parser.add_argument("--minutes", type=float, default=13,
-                        help=f"fewer rounds, but {ROUNDS_LEAST}, where all takes longer (13)")
-    parser.add_argument("--burst-ms", type=float, default=5, help="length of a burst (5)")
-    parser.add_argument("--quick", action="store_true", help="2 ranks, few sizes and rounds")
-    parser.add_argument("--self", dest="again", action="store_true",
-                        help="Whorl twice instead of peers, to see what the noise is")
-    parser.add_argument("--no-whorl", dest="whorl", action="store_false",
-                        help="only peers and floors")
-    parser.add_argument("--no-refresh", dest="refresh", action="store_false",
-                        help="write inputs once per burst, not before every operation")
-    parser.add_argument("--no-symmetric", dest="symmetric", action="store_false",
-                        help="leave out Whorl with buffers of whorl_mem_alloc()")
-    parser.add_argument("--no-bfloat16", dest="bfloat16", action="store_false")
-    parser.add_argument("--corrupt", action="store_true",
-                        help="one more Whorl, with wrong results, to see the check see them")
-    parser.add_argument("--seed", type=int, default=1, help="of the order of turns")
-    parser.add_argument("--svg", type=pathlib.Path, help="also draw all_reduce, 2 ranks, here")
-    options = parser.parse_args()
-    try:
-        complete(options)
-    except ValueError as error:
-        parser.error(str(error))
-    return options
-
-
-def complete(options):
-    """What was not told. ValueError if what was cannot be."""
-    known = list(programs.PEERS)
-    if options.hosts:
-        known = list(programs_hosts.PEERS + programs_hosts.MORE_PEERS)
-        texts = HOSTS_ALL.split() if options.hosts == ["all"] else options.hosts
-        options.teams = [Team(layout.nranks, layout) for layout in
-                         (hosts.Layout.parse(text, options.rate) for text in texts)]
-        options.symmetric = options.corrupt = False
-    else:
-        nranks = [int(n) for n in options.nranks or ([2] if options.quick else [2, 4, 8])]
-        options.teams = [Team(n) for n in nranks]
-    options.peers = options.peers or list(programs_hosts.PEERS if options.hosts else known)
-    options.ops = options.ops or (["all_reduce"] if options.hosts else OPERATIONS)
-    options.sizes = [int(size) for size in options.sizes or (QUICK_SIZES if options.quick else [])]
-    options.rounds = options.rounds or (3 if options.quick else 9)
-    least = min(team.nranks for team in options.teams)
-    options.others_nranks_max = board.RANKS_MAX if options.hosts else max(4, least)
-    options.out = options.out or options.work / ("results-tcp" if options.hosts else "results")
-    unknown = set(options.peers) - set(known) | set(options.ops) - set(OPERATIONS)
-    if unknown:
-        raise ValueError(f"unknown: {' '.join(sorted(unknown))}")
-    if not all(2 <= team.nranks <= board.RANKS_MAX for team in options.teams):
-        raise ValueError(f"ranks are 2 to {board.RANKS_MAX}")
-
-
-def names_of(options):
-    """The programs that are asked for."""
-    if options.hosts:
-        names = ["whorl", "whorl-encrypted"] if options.whorl else []
-        floor = "wire"
-    else:
-        names = ["whorl"] + (["whorl-symmetric"] if options.symmetric else [])
-        names = names if options.whorl else []
-        floor = "floor"
-    names += [floor] + (["whorl-again"] if options.again else options.peers)
-    return names + (["whorl-corrupt"] if options.corrupt else [])
-
-
 def write(options, run):
     """Every file of the results."""
     options.out.mkdir(parents=True, exist_ok=True)
@@ -481,7 +395,8 @@ class Measurement:
     def __init__(self, options, place, run):
         self.options, self.place, self.run = options, place, run
         self.deadline = time.monotonic() + 60 * options.minutes
-        self.npoints = sum(len(list(points_of(options, team))) for team in options.teams)
+        self.npoints = options.launches * sum(len(list(points_of(options, team)))
+                                              for team in options.teams)
 
     def measure(self, team):
         """False if there is no Whorl, where there should be."""
@@ -491,31 +406,43 @@ class Measurement:
             return self.measure_with(team, programs_hosts.everything(network))
 
     def measure_with(self, team, everything):
-        options = self.options
-        recipes = find(names_of(options), everything, self.place, self.run)
-        if options.whorl and "whorl" not in recipes:
+        recipes = find(arguments.names_of(self.options), everything, self.place, self.run)
+        if self.options.whorl and "whorl" not in recipes:
             return False
-        session = Session(options, self.place, self.run, team)
-        try:
-            session.start(recipes)
-            session.note_load()
-            # What comes first pays for new connections and processors that slept: it is not kept.
-            session.measure(next(points_of(options, team)), 0)
-            for point in points_of(options, team):
-                # Large points take longer than their share, small ones less.
-                left_s = self.deadline - time.monotonic()
-                limit_s = min(options.point_s, 3 * left_s / self.npoints)
-                self.run["points"].append(session.measure(point, limit_s))
-                print(line_of(self.run["points"][-1]), flush=True)
-                self.npoints -= 1
-            session.note_load()
-        finally:
-            session.stop()
+        rows = []
+        for launch in range(self.options.launches):
+            print(f"# {team.name} ranks, launch {launch + 1} of {self.options.launches}", flush=True)
+            session = Session(self.options, self.place, self.run, team, launch)
+            try:
+                session.start(recipes)
+                session.note_load()
+                self.measure_launch(session, rows)
+                session.note_load()
+            finally:
+                session.stop()
         return True
+
+    def measure_launch(self, session, rows):
+        """All points; rows has what the launches before came to, point by point."""
+        points = list(points_of(self.options, session.team))
+        # What comes first pays for new connections and processors that slept: it is not kept.
+        session.measure(points[0], 0)
+        for i, point in enumerate(points):
+            # Large points take longer than their share, small ones less.
+            left_s = self.deadline - time.monotonic()
+            limit_s = min(self.options.point_s / self.options.launches, 3 * left_s / self.npoints)
+            row = session.measure(point, limit_s)
+            if i < len(rows):
+                merge(rows[i], row)
+            else:
+                rows.append(row)
+                self.run["points"].append(row)
+            print(line_of(rows[i]), flush=True)
+            self.npoints -= 1
 
 
 def main():
-    options = parse()
+    options = arguments.parse(__doc__.splitlines()[0])
     why = hosts.cannot() if options.hosts else None
     if why:
         print(f"compare.py: --hosts cannot be measured here: {why}", file=sys.stderr)
