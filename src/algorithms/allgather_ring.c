@@ -25,6 +25,7 @@ static void ring_build(const struct wh_problem *problem, struct wh_builder *b)
     const uint32_t right = (me + 1) % n;
     const uint32_t left = (me + n - 1) % n;
 
+    wh_build_abreast(b);
     wh_build_lane(b, 0);
     wh_build_step(b, &(struct wh_move){
                          .flags = WH_STORE | WH_SEND,

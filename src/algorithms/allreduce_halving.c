@@ -111,6 +111,7 @@ static void halving_build(const struct wh_problem *problem, struct wh_builder *b
     if (!wh_is_pow2(problem->nranks)) {
         wh_build_entry(b);
     }
+    wh_build_abreast(b);
     wh_build_lane(b, 0);
     switch (cube.role) {
     case WH_CUBE_GUEST:

@@ -37,6 +37,7 @@ static void ring_build(const struct wh_problem *problem, struct wh_builder *b)
     const uint32_t n = problem->nranks;
     const uint32_t me = problem->rank;
 
+    wh_build_abreast(b);
     wh_build_lane(b, 0);
     wh_build_send(b, (me + 1) % n, WH_INPUT, me, 1);
     for (uint32_t round = 1; round < n - 1; round++) {

@@ -201,7 +201,6 @@ static whorl_result_t open_hier(struct whorl_comm *comm, uint64_t deadline_ns)
         .hosts = hosts,
         .arena = comm->arena,
         .wire = comm->wire,
-        .slot_nbytes = comm->slot_nbytes,
         .choices = &choices,
         .ctx = comm,
     };

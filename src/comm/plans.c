@@ -42,7 +42,7 @@ static whorl_result_t make_row(struct wh_plans *plans, const struct wh_plan_quer
     struct wh_sched *sched;
     whorl_result_t rc = wh_algo_build(algo, &query->problem, &sched);
     if (rc == WHORL_OK) {
-        rc = wh_plan_create(sched, query->wire, query->order, query->slot_nbytes, &row->plan);
+        rc = wh_plan_create(sched, query->wire, query->order, &row->plan);
     }
     if (rc == WHORL_OK && query->order != NULL) {
         row->displs = calloc(query->problem.nranks, sizeof(*row->displs));

@@ -42,7 +42,6 @@ struct wh_plan_query {
     const struct wh_fabric *fabric;
     const struct wh_algo_mask *algos;
     struct wh_wire *wire;
-    size_t slot_nbytes;
 };
 
 /** The row for a call; made if need be. WHORL_E_UNSUPPORTED if no algorithm is allowed that fits.

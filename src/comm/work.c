@@ -82,7 +82,6 @@ static whorl_result_t start_on_links(struct wh_work *work, struct wh_call *call)
         .fabric = &comm->fabric,
         .algos = &comm->algos,
         .wire = comm->wire,
-        .slot_nbytes = comm->slot_nbytes,
     };
     struct wh_plan_row *row;
     whorl_result_t rc = wh_plans_get(&comm->plans, &query, &row);

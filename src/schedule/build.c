@@ -25,6 +25,7 @@ struct wh_builder {
     uint32_t nchunks;
     uint32_t nchunks_per_step;
     bool has_entry; /* messages in front, even where the algorithm uses their links */
+    bool goes_abreast;
 
     struct wh_lane *lanes;
     struct wh_step *steps;
@@ -397,6 +398,13 @@ void wh_build_entry(struct wh_builder *b)
     }
 }
 
+void wh_build_abreast(struct wh_builder *b)
+{
+    if (b != NULL) {
+        b->goes_abreast = true;
+    }
+}
+
 void wh_build_send(struct wh_builder *b, uint32_t to, enum wh_buf local, uint32_t chunk,
                    uint32_t nchunks)
 {
@@ -546,6 +554,7 @@ static struct wh_sched *freeze(const struct wh_builder *b)
         .root = b->problem.root,
         .nchunks = b->nchunks,
         .nchunks_per_step = b->nchunks_per_step,
+        .goes_abreast = b->goes_abreast,
         .nlanes = b->nlanes,
         .nsteps = b->nsteps,
         .nlinks = b->nlinks,

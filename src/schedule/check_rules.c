@@ -93,6 +93,9 @@ static const char *step_fault(const struct wh_sched *sched, const struct wh_lane
                    ? "without data there is only RECV and SEND"
                    : NULL;
     }
+    if (lane->uses_scratch && sched->goes_abreast) {
+        return "SCRATCH, which passes that go side by side would share";
+    }
     if (!lane->uses_scratch && ((reads_local(step) && step->local == WH_SCRATCH) ||
                                 ((flags & WH_STORE) && step->store == WH_SCRATCH))) {
         return "SCRATCH in a lane that says it uses none";
@@ -270,6 +273,9 @@ static whorl_result_t check_agreement(struct wh_sched *const *scheds, uint32_t n
                                 "rank %u: messages of up to %u chunks, but rank 0 has up to %u "
                                 "(wh_build_widest() makes them agree)",
                                 r, sched->nchunks_per_step, first->nchunks_per_step);
+        }
+        if (sched->goes_abreast != first->goes_abreast) {
+            return wh_why_fault(why, "rank %u: passes go side by side, or not, unlike rank 0's", r);
         }
         if ((sched->coll == WH_COLL_ALL_GATHER || sched->coll == WH_COLL_REDUCE_SCATTER) &&
             sched->nchunks != nranks) {

@@ -146,6 +146,7 @@ struct wh_sched {
     uint32_t nchunks;          /* chunks of one pass */
     uint32_t nchunks_per_step; /* chunks of the largest message of ANY rank: what one slot must
                                 * hold; the same on all ranks; at least 1 */
+    bool goes_abreast;         /* see wh_build_abreast() */
     uint32_t nlanes, nsteps, nlinks;
     struct wh_lane *lanes;
     struct wh_step *steps;
@@ -201,6 +202,14 @@ void wh_build_widest(struct wh_builder *b, uint32_t nchunks);
  * none. Not needed where every rank sends to all others before it waits.
  */
 void wh_build_entry(struct wh_builder *b);
+
+/**
+ * Says that passes had better go side by side: within a pass every rank waits for others again and
+ * again, and nothing of it is on its way meanwhile, as in a ring. Not needed where later passes
+ * follow in the wake of the first (chains, trees) or where all messages of a pass leave at once.
+ * All ranks must say so, or none. Lanes with scratch cannot: their passes share it.
+ */
+void wh_build_abreast(struct wh_builder *b);
 
 /* The moves that algorithms are made of; each is one wh_build_step(). */
 void wh_build_send(struct wh_builder *b, uint32_t to, enum wh_buf local, uint32_t chunk,

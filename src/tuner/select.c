@@ -45,7 +45,7 @@ struct wh_fabric wh_fabric_network(uint32_t ranks_per_core, size_t slot_nbytes)
         /* Of 64 MiB on 4 hosts of 1 Gbit/s: a ring took the 843 ms that frames need, twoshot 865 to
          * 970. Where ranks share cores and these are the limit, twoshot is ahead by a fifth: there
          * a ring is for the largest vectors only. */
-        .turn_byte_ns = 0.0005,
+        .turn_byte_ns = 0.0003,
         .slot_nbytes = (double)slot_nbytes,
         .ranks_per_core = ranks_per_core,
     };

@@ -317,6 +317,16 @@ whorl_result_t wh_wire_connect(struct wh_wire *wire, const uint8_t *addresses,
 
 /* ---- use ------------------------------------------------------------------------------------ */
 
+uint32_t wh_wire_nslots(const struct wh_wire *wire)
+{
+    return wire->env.nslots;
+}
+
+size_t wh_wire_slot_nbytes(const struct wh_wire *wire)
+{
+    return wire->env.slot_nbytes;
+}
+
 whorl_result_t wh_wire_link(struct wh_wire *wire, uint32_t peer, uint32_t channel, bool is_send,
                             struct wh_link **link_out)
 {

@@ -60,6 +60,10 @@ WH_MUST_CHECK whorl_result_t wh_wire_connect(struct wh_wire *wire, const uint8_t
 WH_MUST_CHECK whorl_result_t wh_wire_link(struct wh_wire *wire, uint32_t peer, uint32_t channel,
                                           bool is_send, struct wh_link **link_out);
 
+/** What one link holds: so many messages of so many bytes at most. */
+uint32_t wh_wire_nslots(const struct wh_wire *wire);
+size_t wh_wire_slot_nbytes(const struct wh_wire *wire);
+
 /** Does the wire reach peer through shared memory or the like, on this host? After connect. */
 bool wh_wire_is_local(const struct wh_wire *wire, uint32_t peer);
 

@@ -80,11 +80,24 @@ static size_t spread(size_t nelems, size_t nchunks, size_t elem_nbytes)
     return even >= 4 * vector ? wh_align_up(even, vector) : even;
 }
 
+/* Elements of the chunks of all passes but the last: what a slot allows, or less, so that all of the
+ * last passes side by side have something to do, if their messages are worth it. */
+static size_t chunk_for(const struct wh_plan *plan, size_t count, size_t ways)
+{
+    enum { MESSAGE_LEAST_NBYTES = 64 << 10 };
+    const size_t most = plan->chunk_nbytes / plan->elem_nbytes;
+    const size_t nabreast = plan->nabreast;
+    const size_t npasses = wh_div_up(count, most * ways * nabreast) * nabreast;
+    const size_t even = spread(wh_div_up(count, wh_max_size(npasses, 1)), ways, plan->elem_nbytes);
+    const size_t message_nbytes = even * plan->sched->nchunks_per_step * plan->elem_nbytes;
+    return message_nbytes >= MESSAGE_LEAST_NBYTES ? wh_min_size(most, even) : most;
+}
+
 void wh_geometry_set(struct wh_plan *plan)
 {
-    size_t most = plan->chunk_nbytes / plan->elem_nbytes;
     size_t count = is_blockwise(plan) ? largest_block(plan) : plan->op.count;
     size_t ways = is_blockwise(plan) ? 1 : plan->sched->nchunks;
+    size_t most = chunk_for(plan, count, ways);
     size_t pass_nelems = most * ways;
     plan->chunk_nelems = most;
     plan->npasses = count == 0 ? 1 : wh_div_up(count, pass_nelems);

@@ -72,8 +72,10 @@ static whorl_result_t plan_copy_ranks(struct wh_plan *plan, const uint32_t *rank
 }
 
 whorl_result_t wh_plan_create(struct wh_sched *sched, struct wh_wire *wire, const uint32_t *ranks,
-                              size_t slot_nbytes, struct wh_plan **plan_out)
+                              struct wh_plan **plan_out)
 {
+    const size_t slot_nbytes = wh_wire_slot_nbytes(wire);
+    const uint32_t nslots = wh_wire_nslots(wire);
     assert(sched->nchunks_per_step > 0);
     assert(sched->nchunks > 0);
 
@@ -85,6 +87,7 @@ whorl_result_t wh_plan_create(struct wh_sched *sched, struct wh_wire *wire, cons
     }
     plan->sched = sched;
     plan->kernels = wh_kernels_get();
+    plan->nabreast = sched->goes_abreast && nslots >= 4 ? nslots / 2 : 1;
     /* Chunks start at vector boundaries; a slot that many ranks share still holds one element each.
      * */
     size_t share = slot_nbytes / sched->nchunks_per_step;

@@ -325,6 +325,27 @@ static whorl_result_t do_step(struct wh_plan *plan, struct wh_lane_cursor *lane,
     return rc;
 }
 
+/* The same step of the next pass beside this one; after the last of them, the next step. What
+ * sealing added in front is done in the first pass only. */
+static void next_step(const struct wh_plan *plan, const struct wh_lane *steps,
+                      struct wh_lane_cursor *lane)
+{
+    const uint64_t first = lane->pass - lane->pass % plan->nabreast;
+    const uint64_t end = wh_min_size((size_t)first + plan->nabreast, (size_t)plan->npasses);
+    const bool is_entry = lane->step < steps->nentry;
+    lane->pass = is_entry ? end : lane->pass + 1;
+    if (lane->pass < end) {
+        return;
+    }
+    lane->step++;
+    if (lane->step < steps->nsteps) {
+        lane->pass = first;
+        return;
+    }
+    lane->step = steps->nentry;
+    lane->pass = is_entry ? plan->npasses : end;
+}
+
 /* All lanes are through. Is everything on its way? Only this rank's calls send what is left. */
 static whorl_result_t flush(struct wh_plan *plan)
 {
@@ -357,13 +378,8 @@ whorl_result_t wh_run_advance(struct wh_plan *plan, bool *moved_out)
                 return rc;
             }
             *moved_out = true;
-            lane->step++;
-            if (lane->step == nsteps) {
-                uint32_t nentry = sched->lanes[i].nentry;
-                lane->step = nentry;
-                lane->pass = nentry < nsteps ? lane->pass + 1 : plan->npasses;
-                plan->nlanes_running -= lane->pass == plan->npasses;
-            }
+            next_step(plan, &sched->lanes[i], lane);
+            plan->nlanes_running -= lane->pass == plan->npasses;
         }
     }
     return plan->nlanes_running == 0 ? flush(plan) : WHORL_IN_PROGRESS;

@@ -7,9 +7,19 @@
  * then advance it until it says WHORL_OK. One step moves one message; a lane that cannot go on
  * (nothing arrived, no room) is left, and the next lane gets its turn.
  *
- * Geometry. A slot holds slot_nbytes, a step at most nchunks_per_step chunks, so a chunk is at most
- * slot_nbytes / nchunks_per_step bytes and a pass nchunks times that. The last pass is shorter: its
- * elements are spread over the chunks anew.
+ * Geometry. A step handles at most nchunks_per_step chunks, so a chunk has at most the bytes of a
+ * slot divided by that, and a pass nchunks times as many. The last pass is shorter: its elements are
+ * spread over the chunks anew.
+ *
+ * Passes go side by side, nabreast of them, where the schedule says that it helps: a lane does a
+ * step for each of them before it does the next step. So while one message of a step is on its way
+ * the next one is being made or taken, and neither the wire nor the processor waits for the other.
+ *
+ * Why that is safe. The messages of a step for nabreast passes are the parts of one larger message,
+ * and the schedule is known to end where a link holds one message of each step and lets go of it
+ * when it is taken; or two, where it lets go only when the step is over, as here. So links that hold
+ * twice nabreast parts are enough. Passes share nothing but links: they are different ranges of the
+ * buffers, and there is no scratch.
  */
 #ifndef WH_EXECUTOR_CPU_RUN_H
 #define WH_EXECUTOR_CPU_RUN_H
@@ -35,6 +45,7 @@ struct wh_plan {
     uint32_t *ranks;              /* sched->nranks: what the wire calls them; NULL: the same */
     struct wh_lane_cursor *lanes; /* sched->nlanes */
     size_t chunk_nbytes;          /* most bytes of a chunk */
+    uint32_t nabreast;            /* passes that go side by side; at least 1 */
     uint8_t *bounce;              /* chunk_nbytes, for premultiplied inputs; NULL until needed */
     const struct wh_kernels *kernels;
 
@@ -59,8 +70,7 @@ struct wh_plan {
  * Blocking  never.
  */
 WH_MUST_CHECK whorl_result_t wh_plan_create(struct wh_sched *sched, struct wh_wire *wire,
-                                            const uint32_t *ranks, size_t slot_nbytes,
-                                            struct wh_plan **plan_out);
+                                            const uint32_t *ranks, struct wh_plan **plan_out);
 
 /** The wire's number of a rank of the schedule. */
 uint32_t wh_plan_rank(const struct wh_plan *plan, uint32_t rank);

@@ -105,7 +105,7 @@ static whorl_result_t make_plan(struct wh_hier *hier, const void *chosen,
     }
     wh_log(WH_LOG_INFO, WH_SUBSYS_TUNING, "%s on rail %u: algorithm %s", wh_coll_str(problem->coll),
            hier->env.hosts->local[hier->env.rank], sched->algo);
-    return wh_plan_create(sched, hier->env.wire, hier->rail_ranks, hier->env.slot_nbytes, plan_out);
+    return wh_plan_create(sched, hier->env.wire, hier->rail_ranks, plan_out);
 }
 
 static whorl_result_t find_plan(struct wh_hier *hier, const struct wh_problem *problem,

@@ -87,8 +87,7 @@ static whorl_result_t make_plan(struct wh_hier *hier)
     struct wh_sched *sched;
     whorl_result_t rc = wh_builder_seal(wh_builder_create(&problem, "greeting", 1), &sched);
     if (rc == WHORL_OK) {
-        rc = wh_plan_create(sched, hier->env.wire, hier->rail_ranks, hier->env.slot_nbytes,
-                            &hier->greeting);
+        rc = wh_plan_create(sched, hier->env.wire, hier->rail_ranks, &hier->greeting);
     }
     return rc;
 }

@@ -58,7 +58,6 @@ struct wh_hier_env {
     struct wh_arena *arena; /* of the ranks of this host, in the order of ranks; may be NULL where
                              * the host has one rank; outlives the hier, which alone uses it */
     struct wh_wire *wire;   /* outlives the hier */
-    size_t slot_nbytes;     /* of the wire */
     const struct wh_hier_choices *choices; /* outlives the hier */
     void *ctx;                             /* for choices */
 };

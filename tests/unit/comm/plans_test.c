@@ -20,7 +20,6 @@ static struct wh_plan_query query_of(struct world *world, enum wh_coll coll, uin
         .fabric = &fabric,
         .algos = &everything,
         .wire = world->wires[0],
-        .slot_nbytes = world->slot_nbytes,
     };
 }
 
@@ -116,15 +115,22 @@ Test(plans, what_is_not_allowed_is_refused_by_name)
 
 Test(plans, a_plan_that_cannot_be_made_leaves_no_row)
 {
-    struct world world = world_open(4, 2, 64, NULL);
+    /* Messages of sixteen chunks, in slots that have four bytes for each. */
+    struct world world = world_open(32, 2, 64, NULL);
     struct wh_plans plans = {0};
-    struct wh_plan_query query = query_of(&world, WH_COLL_REDUCE, 0, 8);
-    query.slot_nbytes = 7;
+    struct wh_algo_mask circulant = {0};
+    for (size_t a = 0; a < wh_nalgos; a++) {
+        bool is_it = strcmp(wh_algos[a]->name, "circulant") == 0;
+        circulant.allowed |= is_it ? UINT64_C(1) << a : 0;
+    }
+    struct wh_plan_query query = query_of(&world, WH_COLL_ALL_GATHER, 0, 8);
+    query.algos = &circulant;
     struct wh_plan_row *row = NULL;
     cr_expect_eq(wh_plans_get(&plans, &query, &row), WHORL_E_CONFIG);
     cr_expect_null(row);
     cr_expect_eq(plans.nrows, 0);
-    query.slot_nbytes = 64;
+    query.algos = &everything;
+    query.problem.coll = WH_COLL_REDUCE;
     cr_expect_not_null(get(&plans, &query));
     wh_plans_fini(&plans);
     world_close(&world);

@@ -38,6 +38,11 @@ static void other_message_size(struct world *world)
     world->scheds[2]->nchunks_per_step = 2;
 }
 
+static void only_one_abreast(struct world *world)
+{
+    world->scheds[1]->goes_abreast = !world->scheds[0]->goes_abreast;
+}
+
 Test(check_rules, ranks_must_agree)
 {
     expect_fault(foreign_rank, "rank 1: the schedule is rank 2's of 3, root 0");
@@ -47,6 +52,7 @@ Test(check_rules, ranks_must_agree)
     expect_fault(other_nchunks, "rank 2: 4 chunks in a pass, but rank 0 has 3");
     expect_fault(other_message_size, "rank 2: messages of up to 2 chunks, but rank 0 has up to 1 "
                                      "(wh_build_widest() makes them agree)");
+    expect_fault(only_one_abreast, "rank 1: passes go side by side, or not, unlike rank 0's");
 }
 
 static void blocks_without_chunks(struct world *world)
@@ -139,6 +145,20 @@ Test(check_rules, steps_must_obey_the_language)
     expect_fault(reduce_alone, "rank 2 lane 0 step 0: REDUCE without RECV needs STORE");
     expect_fault(store_without_data,
                  "rank 2 lane 0 step 4: without data there is only RECV and SEND");
+}
+
+static void shared_scratch(struct world *world)
+{
+    for (uint32_t r = 0; r < world->nranks; r++) {
+        world->scheds[r]->goes_abreast = true;
+        world->scheds[r]->lanes[0].uses_scratch = true;
+    }
+}
+
+Test(check_rules, passes_side_by_side_have_no_scratch)
+{
+    expect_fault(shared_scratch, "rank 0 lane 0 step 0: SCRATCH, which passes that go side by side "
+                                 "would share");
 }
 
 static void finish_in_a_broadcast(struct world *world)

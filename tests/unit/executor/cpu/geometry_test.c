@@ -14,7 +14,8 @@ struct fixture {
 static void set(struct fixture *f, enum wh_coll coll, uint32_t nchunks, struct wh_op op)
 {
     *f = (struct fixture){.sched = {.coll = coll, .nranks = 3, .nchunks = nchunks}};
-    f->plan = (struct wh_plan){.sched = &f->sched, .chunk_nbytes = 64, .elem_nbytes = 4, .op = op};
+    f->plan = (struct wh_plan){
+        .sched = &f->sched, .chunk_nbytes = 64, .nabreast = 1, .elem_nbytes = 4, .op = op};
     f->plan.op.input = f->input;
     f->plan.op.output = f->output;
     wh_geometry_set(&f->plan);
@@ -108,6 +109,53 @@ Test(geometry, chunks_of_all_to_all_are_pairs)
     cr_expect_eq(place(&f, WH_INPUT, 1, 5), 56);
     cr_expect_eq(place(&f, WH_OUTPUT, 1, 5), 316);
     cr_expect_eq(span(&f, 1, 5), 4);
+}
+
+/* Passes of a vector whose chunks have at most 128 KiB, two side by side; largest chunk of the
+ * first and of the last pass. */
+static uint64_t passes_abreast(size_t nbytes, size_t *first_out, size_t *last_out)
+{
+    struct wh_sched sched = {
+        .coll = WH_COLL_ALL_REDUCE, .nranks = 4, .nchunks = 4, .nchunks_per_step = 1};
+    struct wh_plan plan = {.sched = &sched,
+                           .chunk_nbytes = 128 << 10,
+                           .nabreast = 2,
+                           .elem_nbytes = 4,
+                           .op = {.count = nbytes / 4}};
+    size_t start;
+    wh_geometry_set(&plan);
+    *first_out = 4 * wh_geometry_span(&plan, 0, 0, &start);
+    *last_out = 4 * wh_geometry_span(&plan, plan.npasses - 1, 0, &start);
+    size_t sum = 0;
+    for (uint64_t p = 0; p < plan.npasses; p++) {
+        for (uint32_t c = 0; c < 4; c++) {
+            sum += 4 * wh_geometry_span(&plan, p, c, &start);
+        }
+    }
+    cr_expect_eq(sum, nbytes, "all of it, and nothing twice");
+    return plan.npasses;
+}
+
+Test(geometry, the_last_passes_side_by_side_are_about_as_large)
+{
+    size_t first, last;
+    cr_expect_eq(passes_abreast(512 << 10, &first, &last), 2, "would fit one pass");
+    cr_expect_eq(first, 64 << 10);
+    cr_expect_eq(last, 64 << 10);
+    cr_expect_eq(passes_abreast(3 * (512 << 10), &first, &last), 4, "would fit three");
+    cr_expect_eq(first, 96 << 10);
+    cr_expect_eq(last, 96 << 10);
+    cr_expect_eq(passes_abreast(4 * (512 << 10), &first, &last), 4);
+    cr_expect_eq(first, 128 << 10);
+    cr_expect_eq(passes_abreast((4 * 512 << 10) + 8, &first, &last), 6);
+    cr_expect_lt(first, 88 << 10);
+}
+
+Test(geometry, messages_that_would_be_small_are_not_cut)
+{
+    size_t first, last;
+    cr_expect_eq(passes_abreast(511 << 10, &first, &last), 1);
+    cr_expect_geq(first, 127 << 10);
 }
 
 Test(geometry, nothing_is_one_pass_of_empty_chunks)

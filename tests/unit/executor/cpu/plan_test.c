@@ -55,12 +55,12 @@ Test(plan, a_slot_too_small_for_its_chunks_is_refused_with_advice)
 {
     struct world world = world_open(2, 1, 128, NULL);
     struct wh_plan *plan = NULL;
-    cr_assert_eq(wh_plan_create(wide_sched(16), world.wires[0], NULL, 128, &plan), WHORL_OK);
+    cr_assert_eq(wh_plan_create(wide_sched(16), world.wires[0], NULL, &plan), WHORL_OK);
     cr_expect_eq(plan->chunk_nbytes, 8);
     wh_plan_destroy(plan);
 
     plan = NULL;
-    cr_expect_eq(wh_plan_create(wide_sched(17), world.wires[0], NULL, 128, &plan), WHORL_E_CONFIG);
+    cr_expect_eq(wh_plan_create(wide_sched(17), world.wires[0], NULL, &plan), WHORL_E_CONFIG);
     cr_expect_null(plan);
     cr_expect_not_null(strstr(wh_error_get(), "128 bytes are too small for 17 chunks of wide"));
     cr_expect_not_null(strstr(wh_error_get(), "WHORL_BUFFSIZE"));
@@ -69,7 +69,7 @@ Test(plan, a_slot_too_small_for_its_chunks_is_refused_with_advice)
 
 Test(plan, lanes_that_need_scratch_have_their_own_and_it_is_counted)
 {
-    struct world world = world_open(6, 2, 1024, NULL);
+    struct world world = world_open(6, 4, 1024, NULL);
     uint32_t nwith = 0;
     for (size_t a = 0; a < wh_nalgos; a++) {
         struct wh_problem problem = {wh_algos[a]->coll, 0, 6, 1};
@@ -112,6 +112,21 @@ Test(plan, a_premultiplied_sum_brings_scratch_of_a_chunk_once)
     }
     wh_plan_destroy(plan);
     world_close(&world);
+}
+
+Test(plan, half_of_a_links_slots_are_passes_side_by_side_where_that_helps)
+{
+    static const uint32_t nslots[] = {1, 2, 3, 4, 8}, nabreast[] = {1, 1, 1, 2, 4};
+    for (size_t i = 0; i < ARRAY_LEN(nslots); i++) {
+        struct world world = world_open(2, nslots[i], 512, NULL);
+        struct wh_plan *plan = make(&world, WH_COLL_ALL_REDUCE, "ring");
+        cr_expect_eq(plan->nabreast, nabreast[i]);
+        wh_plan_destroy(plan);
+        plan = make(&world, WH_COLL_BROADCAST, "chain");
+        cr_expect_eq(plan->nabreast, 1, "its passes follow one another anyway");
+        wh_plan_destroy(plan);
+        world_close(&world);
+    }
 }
 
 Test(plan, links_are_those_of_the_wire)

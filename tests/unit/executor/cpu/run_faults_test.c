@@ -227,8 +227,8 @@ Test(run_faults, ranks_with_different_slots_are_told_to_compare_settings)
     static int32_t in[400], out[400];
     const struct wh_algo *send_row = wh_algo_find(WH_COLL_SEND, "p2p");
     struct wh_plan *plans[2] = {world_plan(&world, 0, send_row, 1)};
-    world.slot_nbytes = 256;
     plans[1] = world_plan(&world, 1, wh_algo_find(WH_COLL_RECV, "p2p"), 0);
+    plans[1]->chunk_nbytes = 256; /* as if its slots were half as large */
     struct wh_op op = {.input = in,
                        .output = out,
                        .count = 400,

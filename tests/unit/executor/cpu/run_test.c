@@ -48,6 +48,7 @@ static size_t edge_counts(const struct wh_plan *plan, size_t elem_nbytes, size_t
         pass / 2,
         1000,
         2 * pass + 1,
+        5 * pass - 3,
     };
     memcpy(counts, edges, sizeof(edges));
     return sizeof(edges) / sizeof(edges[0]);
@@ -118,6 +119,15 @@ Test(run, two_slots_per_link_are_enough)
 Test(run, slots_that_hold_one_element_of_each_chunk_are_enough)
 {
     run_everything(2, 128, NULL);
+}
+
+/* Two, two and four passes side by side: twice as many slots are as many as there have to be. */
+Test(run, slots_for_every_pass_side_by_side_are_enough)
+{
+    struct loop_faults faults = {.shuffle_npolls = 7, .seed = 3};
+    run_everything(4, 128, NULL);
+    run_everything(5, 256, &faults);
+    run_everything(8, 576, NULL);
 }
 
 Test(run, late_messages_change_nothing)

@@ -16,7 +16,6 @@
 
 struct world {
     uint32_t nranks;
-    size_t slot_nbytes;
     struct wh_wire **wires;
     uint64_t next_seq;
 };
@@ -25,7 +24,7 @@ struct world {
 static inline struct world world_open(uint32_t nranks, uint32_t nslots, size_t slot_nbytes,
                                       const struct loop_faults *faults)
 {
-    struct world world = {.nranks = nranks, .slot_nbytes = slot_nbytes, .next_seq = 1};
+    struct world world = {.nranks = nranks, .next_seq = 1};
     const struct wh_config config = {.transports = "loop"};
     uint64_t *keys = calloc(nranks, sizeof(*keys));
     size_t address_nbytes = wh_wire_address_nbytes();
@@ -78,7 +77,7 @@ static inline struct wh_plan *world_plan(const struct world *world, uint32_t ran
 {
     struct wh_plan *plan;
     cr_assert_eq(wh_plan_create(world_sched(world, rank, algo, root), world->wires[rank],
-                                NULL, world->slot_nbytes, &plan),
+                                NULL, &plan),
                  WHORL_OK);
     return plan;
 }

@@ -32,7 +32,7 @@ static void start(struct world *w, struct caller *c, uint32_t rank)
         const struct wh_problem problem = {c->call->coll, rank, w->n, c->call->root};
         struct wh_sched *sched;
         cr_assert_eq(wh_algo_build(c->flat, &problem, &sched), WHORL_OK);
-        cr_assert_eq(wh_plan_create(sched, w->wires[rank], NULL, 4096, &c->plan), WHORL_OK);
+        cr_assert_eq(wh_plan_create(sched, w->wires[rank], NULL, &c->plan), WHORL_OK);
         cr_assert_eq(wh_hier_start_front(hier, c->call->coll, c->call->root, &c->call->op,
                                          c->flat->name),
                      WHORL_OK);

@@ -209,7 +209,6 @@ static inline void world_open(struct world *w, const struct world_shape *shape,
                                   .hosts = w->hosts,
                                   .arena = w->arenas[r],
                                   .wire = w->wires[r],
-                                  .slot_nbytes = slot_nbytes,
                                   .choices = &world_methods,
                                   .ctx = &w->choices};
         cr_assert_eq(wh_hier_create(&env, &w->hiers[r]), WHORL_OK);
