@@ -76,7 +76,7 @@ void arena_counts_tell(struct wh_arena *a)
         memcpy(slot->data + i * sizeof(nbytes), &nbytes, sizeof(nbytes));
         total += a->out[i].nbytes;
     }
-    if (total > ARENA_DATA_NBYTES) {
+    if (total > ARENA_SMALL_NBYTES) {
         return;
     }
     uint8_t *to = slot->data + counts_nbytes(a);
@@ -144,7 +144,7 @@ static const uint8_t *brought(const struct wh_arena *a, uint32_t rank)
         at += told(a, rank, i);
     }
     return arena_slot(a, rank, a->seq)->data + counts_nbytes(a) +
-           wh_min_size((size_t)at, ARENA_DATA_NBYTES);
+           wh_min_size((size_t)at, ARENA_SMALL_NBYTES);
 }
 
 /* Everything is there already. */
@@ -190,7 +190,7 @@ whorl_result_t arena_counts_read(struct wh_arena *a)
         }
         most = total > most ? total : most;
     }
-    if (most > ARENA_DATA_NBYTES) {
+    if (most > ARENA_SMALL_NBYTES) {
         return arena_exchange_plan_v(a, (size_t)most);
     }
     take_small(a);

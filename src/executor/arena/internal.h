@@ -26,10 +26,11 @@
 
 enum {
     ARENA_NSLOTS = 4,
-    ARENA_NCHUNKS = 2,        /* of the largest size, in staging; a power of two */
-    ARENA_NCALLS = 16,        /* how many of its last calls a rank can tell */
-    ARENA_INLINE_NBYTES = 56, /* fits beside the tag */
-    ARENA_DATA_NBYTES = 8192, /* least room of a slot behind its first line */
+    ARENA_NCHUNKS = 2,            /* of the largest size, in staging; a power of two */
+    ARENA_NCALLS = 16,            /* how many of its last calls a rank can tell */
+    ARENA_INLINE_NBYTES = 56,     /* fits beside the tag */
+    ARENA_SMALL_NBYTES = 8 << 10, /* most that every rank brings in its slot */
+    ARENA_DATA_NBYTES = 64 << 10, /* least room of a slot behind its first line */
 };
 
 struct arena_call {
@@ -126,7 +127,7 @@ struct wh_arena {
     /* Set by create. */
     struct wh_region region;
     uint32_t me, n;
-    size_t chunk_nbytes, slot_stride, small_nbytes, staging_nbytes;
+    size_t chunk_nbytes, slot_stride, staging_nbytes;
     size_t llc_nbytes; /* of the last-level cache */
     size_t cma_nbytes; /* least vector for cross-memory attach; SIZE_MAX: never */
     bool is_one_process;

@@ -261,17 +261,18 @@ Test(enter, the_rank_that_does_not_go_on_is_named)
     }
 }
 
-Test(enter, a_rank_too_far_ahead_waits_for_the_slowest)
+/* A root that broadcasts nbytes, which its slot holds. */
+static void run_ahead(size_t nbytes)
 {
     struct world world;
-    struct call_spec spec = spec_of(WH_COLL_BROADCAST, 0, 4);
+    struct call_spec spec = spec_of(WH_COLL_BROADCAST, 0, nbytes / 4);
     struct call *calls[10];
     for (uint32_t i = 0; i < 10; i++) {
         calls[i] = call_create(&spec, 3);
     }
     struct world_drive d = {.world = &world, .calls = calls, .ncalls = 10};
     bool moved = false;
-    world_open(&world, 3, false, 1);
+    world_open_with(&world, 3, &(struct world_options){.chunk_nbytes = 2 * ARENA_DATA_NBYTES});
     cr_assert_eq(world_exhaust(&d, 0, &moved), WHORL_OK);
     cr_expect_eq(d.next[0], ARENA_NSLOTS - 1, "the root is as far ahead as there are slots for");
     expect_waits(&world, 0, "to end earlier collectives");
@@ -285,6 +286,12 @@ Test(enter, a_rank_too_far_ahead_waits_for_the_slowest)
         call_check(calls[i]);
         call_destroy(calls[i]);
     }
+}
+
+Test(enter, a_rank_too_far_ahead_waits_for_the_slowest)
+{
+    run_ahead(16);
+    run_ahead(ARENA_DATA_NBYTES);
 }
 
 Test(enter, descriptions_are_terminated_however_short)

@@ -67,6 +67,34 @@ Test(small, who_receives_nothing_waits_for_nobody)
     }
 }
 
+/* What a root brings for two or more goes through slots up to half a chunk, through staging above:
+ * both in a row, with calls of everyone's in between. */
+Test(small, a_root_brings_up_to_half_a_chunk)
+{
+    static const enum wh_coll colls[] = {WH_COLL_BROADCAST, WH_COLL_SCATTER, WH_COLL_ALL_REDUCE};
+    enum { HALF = ARENA_DATA_NBYTES, NCALLS = 12 };
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        struct world world;
+        struct call *calls[NCALLS];
+        uint32_t n = 3 + (uint32_t)(seed % 3);
+        uint64_t state = seed;
+        world_open_with(&world, n, &(struct world_options){.chunk_nbytes = 2 * HALF, .seed = seed});
+        for (uint32_t i = 0; i < NCALLS; i++) {
+            uint64_t h = ref_random(&state);
+            struct call_spec spec = spec_of(colls[h % ARRAY_LEN(colls)], HALF);
+            size_t per_rank = spec.coll == WH_COLL_SCATTER ? spec.count / n : spec.count;
+            spec.count = h >> 60 < 8 ? per_rank + (h >> 8) % 3 - 1 : (h >> 8) % (2 * per_rank);
+            spec.root = (uint32_t)(h >> 40) % n;
+            calls[i] = call_create(&spec, n);
+        }
+        world_play(&world, calls, NCALLS);
+        for (uint32_t i = 0; i < NCALLS; i++) {
+            call_destroy(calls[i]);
+        }
+        world_close(&world);
+    }
+}
+
 Test(small, one_rank_alone_copies)
 {
     for (int coll = 0; coll < WH_COLL_SEND; coll++) {
