@@ -80,8 +80,9 @@ static size_t spread(size_t nelems, size_t nchunks, size_t elem_nbytes)
     return even >= 4 * vector ? wh_align_up(even, vector) : even;
 }
 
-/* Elements of the chunks of all passes but the last: what a slot allows, or less, so that all of the
- * last passes side by side have something to do, if their messages are worth it. */
+/* Elements of the chunks of all passes but the last: what a slot allows, or less, so that passes are
+ * about equally large and all of the last ones side by side have something to do, if their messages
+ * are worth it. */
 static size_t chunk_for(const struct wh_plan *plan, size_t count, size_t ways)
 {
     enum { MESSAGE_LEAST_NBYTES = 64 << 10 };

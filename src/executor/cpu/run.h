@@ -8,8 +8,9 @@
  * (nothing arrived, no room) is left, and the next lane gets its turn.
  *
  * Geometry. A step handles at most nchunks_per_step chunks, so a chunk has at most the bytes of a
- * slot divided by that, and a pass nchunks times as many. The last pass is shorter: its elements are
- * spread over the chunks anew.
+ * slot divided by that, and a pass nchunks times as many. Passes are about equally large where that
+ * leaves messages of 64 KiB; else the last one is shorter. The elements of the last pass are spread
+ * over its chunks anew.
  *
  * Passes go side by side, nabreast of them, where the schedule says that it helps: a lane does a
  * step for each of them before it does the next step. So while one message of a step is on its way
