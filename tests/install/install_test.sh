@@ -52,7 +52,8 @@ echo "== find_package"
 "$cmake" --build "$work/package" >"$work/build.log" || { cat "$work/build.log"; fail "no build"; }
 "$work/package/with_whorl"
 "$work/package/with_whorl_static"
-ldd "$work/package/with_whorl" | grep -q "$prefix" || fail "with_whorl uses another libwhorl"
+# Not grep -q: it would end before ldd has written all, which then fails.
+ldd "$work/package/with_whorl" | grep "$prefix" >"$work/uses.log" || fail "with_whorl uses another libwhorl"
 
 echo "== C++"
 cxx=$(command -v c++ || true)
