@@ -77,11 +77,11 @@ void arena_enter(struct wh_arena *a)
 
 void arena_prepare_next(const struct wh_arena *a, size_t nbytes)
 {
-    enum { MOST_NBYTES = 2048, LINE_NBYTES = 64 };
+    enum { LINE_NBYTES = 64 };
     struct arena_slot *slot = arena_slot(a, a->me, a->seq + 1);
     __builtin_prefetch(slot, 1);
     if (nbytes > ARENA_INLINE_NBYTES) {
-        for (size_t at = 0; at < nbytes && at < MOST_NBYTES; at += LINE_NBYTES) {
+        for (size_t at = 0; at < nbytes; at += LINE_NBYTES) {
             __builtin_prefetch(slot->data + at, 1);
         }
     }

@@ -103,7 +103,9 @@ whorl_result_t arena_advance_small(struct wh_arena *a, bool *moved_out)
         }
         bring(a);
         arena_enter(a);
-        arena_prepare_next(a, arena_sends(a, a->me) ? arena_brought_nbytes(a) : 0);
+        if (!arena_is_rooted(a)) {
+            arena_prepare_next(a, arena_brought_nbytes(a));
+        }
         run->stage = ARENA_MEET;
         *moved_out = true;
     }
