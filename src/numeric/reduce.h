@@ -59,11 +59,16 @@ typedef void (*wh_combine_fn)(const struct wh_combine *c);
 /* dst[i] = src[i] * *scalar, where *scalar is one element of the dtype. dst may equal src. */
 typedef void (*wh_scale_fn)(void *dst, const void *src, const void *scalar, size_t nelems);
 
+/* Copies nbytes from srcs[0] to dsts[0] and as many from srcs[1] to dsts[1], some of each in turn:
+ * long copies out of lines that another core has just written leave room for others. No overlaps. */
+typedef void (*wh_copy_pair_fn)(void *const *dsts, const void *const *srcs, size_t nbytes);
+
 /* The loops for one instruction set. Every slot is filled. */
 struct wh_kernels {
     const char *isa; /* as in WHORL_ISA: "scalar", "avx2", "avx512", "neon" */
     wh_combine_fn combine[WHORL_DTYPE_COUNT][WH_NKERNEL_OPS];
     wh_scale_fn scale[WHORL_DTYPE_COUNT];
+    wh_copy_pair_fn copy_pair;
 };
 
 /* The table that runs everywhere and defines what the others must give. */

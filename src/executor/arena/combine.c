@@ -141,8 +141,8 @@ static void copy_long(const struct wh_arena *a, void *dst, const void *src, size
         .srcs = srcs,
         .nsrcs = 1,
         .nelems = nbytes,
-        .from_memory = where == ARENA_TO_STAGING,
-        .streaming = where == ARENA_TO_USER,
+        .from_memory = where == ARENA_TO_STAGING && a->run.is_streaming,
+        .streaming = where == ARENA_TO_USER && a->run.is_streaming,
     });
 }
 
@@ -151,7 +151,7 @@ void arena_bring(const struct wh_arena *a, void *dst, const void *src, size_t nb
     const struct wh_op *op = a->run.op;
     if (op->redop == WH_REDOP_PREMUL_SUM) {
         a->kernels->scale[op->dtype](dst, src, op->premul_scalar, nbytes / a->run.elem_nbytes);
-    } else if (a->run.is_streaming && nbytes >= LONG_NBYTES) {
+    } else if (nbytes >= LONG_NBYTES) {
         copy_long(a, dst, src, nbytes, ARENA_TO_STAGING);
     } else {
         memcpy(dst, src, nbytes);
@@ -163,9 +163,24 @@ void arena_copy(const struct wh_arena *a, void *dst, const void *src, size_t nby
     if (dst == src || nbytes == 0) {
         return;
     }
-    if (a->run.is_streaming && nbytes >= LONG_NBYTES) {
+    if (nbytes >= LONG_NBYTES) {
         copy_long(a, dst, src, nbytes, ARENA_TO_USER);
     } else {
         memcpy(dst, src, nbytes);
     }
+}
+
+void arena_copy_pair(const struct wh_arena *a, const struct arena_piece *theirs,
+                     const struct arena_piece *own)
+{
+    bool is_pair = theirs->nbytes == own->nbytes && own->nbytes >= LONG_NBYTES &&
+                   own->dst != own->src && !a->run.is_streaming;
+    if (is_pair) {
+        void *const dsts[] = {theirs->dst, own->dst};
+        const void *const srcs[] = {theirs->src, own->src};
+        a->kernels->copy_pair(dsts, srcs, own->nbytes);
+        return;
+    }
+    arena_copy(a, own->dst, own->src, own->nbytes);
+    arena_copy(a, theirs->dst, theirs->src, theirs->nbytes);
 }

@@ -219,9 +219,7 @@ void arena_stage_plan(struct wh_arena *a, size_t nbytes)
 
 void arena_stage_end(struct wh_arena *a)
 {
-    const struct arena_run *run = &a->run;
-    a->staged_end = (run->staged_first + (size_t)run->nchunks * run->staged_stride) &
-                    (ARENA_NCHUNKS * a->chunk_nbytes - 1);
+    a->staged_end = arena_staged_at(a, a->run.nchunks);
 }
 
 void arena_finish(struct wh_arena *a, uint64_t nsteps)

@@ -15,6 +15,12 @@
  * and one wait per chunk suffice.
  *
  * The own block never goes through staging.
+ *
+ * Lines change hands: a block that one rank alone reads is staged where this rank staged what it
+ * brought for that one the last time round, so that ranks write to lines that they have read, which
+ * their own caches hold, and need not first take them from the caches of others. Of what a line
+ * costs between two cores that is half. (Measured with two ranks on two cores of a Xeon of 2023: 15
+ * to 30 % less time from 16 KiB to 1 MiB.)
  */
 #include "base/bits.h"
 #include "executor/arena/internal.h"
@@ -93,39 +99,67 @@ static size_t part_nbytes(const struct arena_block *b, uint64_t k)
     return wh_min_size(b->part_nbytes, b->nbytes - start);
 }
 
-/* Part k of the block that stays here, from the user's one buffer to the other. */
-static void keep_own(const struct wh_arena *a, uint64_t k)
+/* Do ranks swap the places of their blocks in this round? They may where both take the same room. */
+static bool is_swapped(const struct wh_arena *a, uint64_t k)
 {
-    const struct arena_block *in = &a->in[a->me], *out = &a->out[a->me];
-    if (!a->run.pattern.reduces && arena_sends(a, a->me) && arena_receives(a, a->me)) {
-        size_t at = (size_t)k * in->part_nbytes;
-        arena_copy(a, (uint8_t *)a->run.op->output + in->user + at,
-                   (const uint8_t *)a->run.op->input + out->user + at, part_nbytes(in, k));
-    }
+    bool one_reader = a->n == 2 || (a->run.pattern.per_dest && !wh_coll_is_v(a->run.coll));
+    return one_reader && arena_is_odd_round(a, k);
 }
 
-static void fill_block(const struct wh_arena *a, const struct arena_block *b, uint64_t k)
+/* Where the block for `rank` is staged. */
+static uint8_t *staged_for(const struct wh_arena *a, uint32_t rank, uint64_t k)
+{
+    if (is_swapped(a, k)) {
+        return arena_staging(a, rank, k) + a->in[rank].staged;
+    }
+    return arena_staging(a, a->me, k) + a->out[rank].staged;
+}
+
+/* Where `rank` stages the block for this one. */
+static const uint8_t *staged_by(const struct wh_arena *a, uint32_t rank, uint64_t k)
+{
+    if (is_swapped(a, k)) {
+        return arena_staging(a, a->me, k) + a->out[rank].staged;
+    }
+    return arena_staging(a, rank, k) + a->in[rank].staged;
+}
+
+/* Part k of the block that stays here, from the user's one buffer to the other. */
+static struct arena_piece own_piece(const struct wh_arena *a, uint64_t k)
+{
+    const struct arena_block *in = &a->in[a->me], *out = &a->out[a->me];
+    if (a->run.pattern.reduces || !arena_sends(a, a->me) || !arena_receives(a, a->me)) {
+        return (struct arena_piece){0};
+    }
+    size_t at = (size_t)k * in->part_nbytes;
+    return (struct arena_piece){(uint8_t *)a->run.op->output + in->user + at,
+                                (const uint8_t *)a->run.op->input + out->user + at,
+                                part_nbytes(in, k)};
+}
+
+static void fill_block(const struct wh_arena *a, const struct arena_block *b, uint8_t *to,
+                       uint64_t k)
 {
     size_t nbytes = part_nbytes(b, k);
     if (nbytes > 0) {
-        arena_bring(a, arena_staging(a, a->me, k) + b->staged,
-                    (const uint8_t *)a->run.op->input + b->user + (size_t)k * b->part_nbytes,
+        arena_bring(a, to, (const uint8_t *)a->run.op->input + b->user + (size_t)k * b->part_nbytes,
                     nbytes);
     }
 }
 
 void arena_exchange_fill(struct wh_arena *a, uint64_t k)
 {
-    if (!arena_sends(a, a->me)) {
+    if (!arena_sends(a, a->me) || a->n == 1) {
         return;
     }
     if (!a->run.pattern.per_dest) {
-        fill_block(a, &a->out[a->me], k);
+        uint32_t someone = a->me > 0 ? 0 : 1;
+        fill_block(a, &a->out[a->me], staged_for(a, someone, k), k);
         return;
     }
     for (uint32_t r = 0; r < a->n; r++) {
         if (r != a->me) {
-            fill_block(a, &a->out[r], k);
+            fill_block(a, &a->out[r], staged_for(a, r, k), k);
         }
     }
 }
@@ -152,7 +186,7 @@ static void take_reduced(struct wh_arena *a, uint64_t k)
     }
     uint8_t *dst = (uint8_t *)a->run.op->output + (size_t)k * in->part_nbytes;
     for (uint32_t r = 0; r < a->n; r++) {
-        a->srcs[r] = arena_staging(a, r, k) + a->in[r].staged;
+        a->srcs[r] = staged_by(a, r, k);
     }
     a->srcs[a->me] = own_operand(a, dst, k);
     void *const dsts[] = {dst};
@@ -168,15 +202,20 @@ static void take(struct wh_arena *a, uint64_t k)
         take_reduced(a, k);
         return;
     }
-    keep_own(a, k);
+    /* The first one beside the block that stays here. */
+    struct arena_piece own = own_piece(a, k);
     for (uint32_t i = 1; i < a->n; i++) {
         uint32_t r = a->me + i < a->n ? a->me + i : a->me + i - a->n;
         const struct arena_block *b = &a->in[r];
         if (arena_sends(a, r) && part_nbytes(b, k) > 0) { /* the user's buffer may be NULL */
-            arena_copy(a, (uint8_t *)a->run.op->output + b->user + (size_t)k * b->part_nbytes,
-                       arena_staging(a, r, k) + b->staged, part_nbytes(b, k));
+            const struct arena_piece theirs = {(uint8_t *)a->run.op->output + b->user +
+                                                   (size_t)k * b->part_nbytes,
+                                               staged_by(a, r, k), part_nbytes(b, k)};
+            arena_copy_pair(a, &theirs, &own);
+            own.nbytes = 0;
         }
     }
+    arena_copy(a, own.dst, own.src, own.nbytes);
 }
 
 whorl_result_t arena_exchange_body(struct wh_arena *a, bool *moved_out)

@@ -142,7 +142,7 @@ struct wh_arena {
     uint64_t hash;        /* of all calls so far */
     uint32_t all_entered; /* all ranks are known to have entered this call */
     uint64_t steps;       /* counted before the operation at work */
-    size_t staged_end;    /* where the last chunk that was staged ends */
+    size_t staged_end;    /* where the last chunk that was staged ends: arena_staged_at() */
     bool must_drain;      /* ranks may still be at work on the last long operation */
     bool is_ring_due;     /* something was published, and nobody woken yet */
     bool has_staged;      /* for wh_arena_memory_nbytes() */
@@ -163,12 +163,22 @@ struct wh_arena {
 
 /* ---- places in the region ---- */
 
-/* Where rank stages a chunk of the operation at work: see arena_stage_plan(). */
+/* Where a chunk of the operation at work is in a staging without end, and in one rank's, round after
+ * round: see arena_stage_plan(). */
+static inline size_t arena_staged_at(const struct wh_arena *a, uint64_t chunk)
+{
+    return a->run.staged_first + (size_t)chunk * a->run.staged_stride;
+}
+
 static inline uint8_t *arena_staging(const struct wh_arena *a, uint32_t rank, uint64_t chunk)
 {
-    size_t at = (a->run.staged_first + (size_t)chunk * a->run.staged_stride) &
-                (ARENA_NCHUNKS * a->chunk_nbytes - 1);
+    size_t at = arena_staged_at(a, chunk) & (ARENA_NCHUNKS * a->chunk_nbytes - 1);
     return a->region.base + rank * a->region.nbytes + at;
+}
+
+static inline bool arena_is_odd_round(const struct wh_arena *a, uint64_t chunk)
+{
+    return (arena_staged_at(a, chunk) / (ARENA_NCHUNKS * a->chunk_nbytes) & 1) != 0;
 }
 
 static inline struct arena_head *arena_head(const struct wh_arena *a, uint32_t rank)
@@ -341,5 +351,15 @@ bool arena_fills_caches(const struct wh_arena *a, size_t in_nbytes, size_t out_n
 
 /* Copies to where the user wants it; nothing to do where it is there already or has no bytes. */
 void arena_copy(const struct wh_arena *a, void *dst, const void *src, size_t nbytes);
+
+struct arena_piece {
+    void *dst;
+    const void *src;
+    size_t nbytes;
+};
+
+/* Two of these, of another rank's lines and of the own ones, which hide in the waits of the first. */
+void arena_copy_pair(const struct wh_arena *a, const struct arena_piece *theirs,
+                     const struct arena_piece *own);
 
 #endif
