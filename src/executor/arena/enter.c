@@ -75,18 +75,6 @@ void arena_enter(struct wh_arena *a)
     a->is_ring_due = true;
 }
 
-void arena_prepare_next(const struct wh_arena *a, size_t nbytes)
-{
-    enum { LINE_NBYTES = 64 };
-    struct arena_slot *slot = arena_slot(a, a->me, a->seq + 1);
-    __builtin_prefetch(slot, 1);
-    if (nbytes > ARENA_INLINE_NBYTES) {
-        for (size_t at = 0; at < nbytes; at += LINE_NBYTES) {
-            __builtin_prefetch(slot->data + at, 1);
-        }
-    }
-}
-
 void wh_arena_spread(struct wh_arena *a)
 {
     uint32_t cpu = wh_current_cpu();

@@ -232,12 +232,6 @@ whorl_result_t arena_may_enter(struct wh_arena *a);
 /* Tells everyone that this rank has come to the call; its slot and its staging are filled. */
 void arena_enter(struct wh_arena *a);
 
-/* Takes the lines of the next call's slot back from those who read them, nbytes of data and the
- * tag's: while this rank waits for everyone else that costs nothing, later it would. (Measured with
- * two ranks: 10 to 30 % less time from 8 B to 8 KiB; broadcasts, whose roots wait for nobody, lose
- * a tenth.) */
-void arena_prepare_next(const struct wh_arena *a, size_t nbytes);
-
 /* Have the others (ARENA_ALL, or one rank) entered? WHORL_E_MISMATCH if with another call. */
 whorl_result_t arena_meet(struct wh_arena *a, uint32_t whom);
 

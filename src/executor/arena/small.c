@@ -11,20 +11,61 @@
 
 #include <string.h>
 
-/* Where rank's block for `dest` lies in its slot. */
+/* Do two ranks swap the places of what they bring beside the lines of their tags? They do every other
+ * time round the slots: see exchange.c. */
+static bool is_swapped(const struct wh_arena *a, uint32_t seq)
+{
+    return a->n == 2 && !arena_is_rooted(a) && (seq / ARENA_NSLOTS & 1) != 0;
+}
+
+/* Where rank brings all that it brings in call seq. */
+static uint8_t *place_of(const struct wh_arena *a, uint32_t rank, uint32_t seq)
+{
+    if (arena_brought_nbytes(a) <= ARENA_INLINE_NBYTES) {
+        return arena_slot(a, rank, seq)->inside;
+    }
+    return arena_slot(a, is_swapped(a, seq) ? 1 - rank : rank, seq)->data;
+}
+
+/* Where rank's block for `dest` lies. Of two that a rank brings the one for the other rank is first,
+ * so that both ranks' are in the same place. */
 static uint8_t *brought(const struct wh_arena *a, uint32_t rank, uint32_t dest)
 {
-    const struct arena_run *run = &a->run;
-    struct arena_slot *slot = arena_slot(a, rank, a->seq);
-    uint8_t *first = arena_brought_nbytes(a) <= ARENA_INLINE_NBYTES ? slot->inside : slot->data;
-    return first + (run->pattern.per_dest ? dest * run->block_nbytes : 0);
+    uint32_t index = a->n == 2 ? dest == rank : dest;
+    return place_of(a, rank, a->seq) + (a->run.pattern.per_dest ? index * a->run.block_nbytes : 0);
 }
 
 static void bring(const struct wh_arena *a)
 {
     const struct arena_run *run = &a->run;
-    if (arena_sends(a, a->me) && run->block_nbytes > 0) {
-        arena_bring(a, brought(a, a->me, 0), run->op->input, arena_brought_nbytes(a));
+    if (!arena_sends(a, a->me) || run->block_nbytes == 0) {
+        return;
+    }
+    if (!run->pattern.per_dest || a->n != 2) {
+        arena_bring(a, place_of(a, a->me, a->seq), run->op->input, arena_brought_nbytes(a));
+        return;
+    }
+    for (uint32_t r = 0; r < a->n; r++) {
+        if (r != a->me || run->op->redop == WH_REDOP_PREMUL_SUM) {
+            arena_bring(a, brought(a, a->me, r),
+                        (const uint8_t *)run->op->input + r * run->block_nbytes, run->block_nbytes);
+        }
+    }
+}
+
+/* Takes the lines that the next such call will write back from those who read them: while this rank
+ * waits for everyone else that costs nothing, later it would. (Measured with two ranks: 10 to 30 %
+ * less time from 8 B to 8 KiB; broadcasts, whose roots wait for nobody, lose a tenth.) Always inline:
+ * gcc drops calls of a function that does nothing but this. */
+static inline __attribute__((always_inline)) void prepare_next(const struct wh_arena *a)
+{
+    enum { LINE_NBYTES = 64 };
+    uint32_t next = a->seq + 1;
+    const uint8_t *place = place_of(a, a->me, next);
+    size_t nbytes = a->n == 2 ? a->run.block_nbytes : arena_brought_nbytes(a);
+    __builtin_prefetch(arena_slot(a, a->me, next), 1);
+    for (size_t at = 0; at < nbytes; at += LINE_NBYTES) {
+        __builtin_prefetch(place + at, 1);
     }
 }
 
@@ -104,7 +145,7 @@ whorl_result_t arena_advance_small(struct wh_arena *a, bool *moved_out)
         bring(a);
         arena_enter(a);
         if (!arena_is_rooted(a)) {
-            arena_prepare_next(a, arena_brought_nbytes(a));
+            prepare_next(a);
         }
         run->stage = ARENA_MEET;
         *moved_out = true;
