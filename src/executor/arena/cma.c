@@ -4,10 +4,11 @@
  *
  * One copy instead of two, but a microsecond and a walk over the pages each time. It pays where
  * every receiver gets a block of its own, all_to_all and scatter (and all_gather of two ranks), and
- * vectors are too large for the second-level cache: from WHORL_CMA bytes on. (Measured with four
- * ranks on two cores: a fifth to a third less time. Two ranks, which keep half of it: up to a fifth
- * less at 2 to 4 MiB; where results go past the caches up to a third more, so they are staged
- * there.) A block that many receive is read from where it is staged, in cache, by all of them; and
+ * vectors are too large for the second-level cache: from WHORL_CMA bytes on, of two ranks from four
+ * times that. (Measured with three and four ranks on two cores: an eighth to a fifth less time from
+ * 512 KiB to 2 MiB, a third above. Two ranks, which keep half of it and swap lines: up to a tenth
+ * less at 2 to 4 MiB, a quarter more at 1 MiB; where results go past the caches up to a third more,
+ * so they are staged there.) A block that many receive is read from where it is staged, in cache, by all of them; and
  * a root that gathers is helped by those who stage.
  *
  * Whether the kernel lets one rank read another is found out when the first operation wants it:
@@ -40,9 +41,10 @@ static bool goes_to_one(const struct wh_arena *a)
 bool arena_cma_wanted(const struct wh_arena *a)
 {
     const struct arena_run *run = &a->run;
+    size_t nbytes = arena_brought_nbytes(a) / (a->n == 2 ? 4 : 1);
     return a->cma != ARENA_CMA_REFUSED && !a->is_one_process && (a->n > 2 || !run->is_streaming) &&
            goes_to_one(a) && !run->pattern.reduces && !wh_coll_is_v(run->coll) &&
-           arena_brought_nbytes(a) >= a->cma_nbytes;
+           nbytes >= a->cma_nbytes;
 }
 
 bool arena_cma_tell(struct wh_arena *a)
