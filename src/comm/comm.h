@@ -80,7 +80,7 @@ struct whorl_comm {
     struct wh_algo_mask algos;
     uint64_t arena_colls; /* a bit per collective that runs in the arena: the same on all ranks */
     uint64_t arena_key;   /* of this rank's settings */
-    size_t slot_nbytes, chunk_nbytes, cma_nbytes;
+    size_t slot_nbytes, chunk_nbytes, direct_nbytes, cma_nbytes;
     struct wh_boot *boot;   /* NULL until joined */
     struct wh_watch *watch; /* see watch.h */
 

@@ -47,8 +47,10 @@ static whorl_result_t configure(struct whorl_comm *comm, const struct wh_comm_ar
             (unsigned long long)slot_nbytes, SLOT_NBYTES_MIN, SLOT_NBYTES_MAX);
     }
     comm->slot_nbytes = (size_t)slot_nbytes;
+    comm->direct_nbytes = (size_t)config->direct_nbytes;
     comm->cma_nbytes = (size_t)config->cma_nbytes;
-    const uint64_t arena_settings[] = {config->chunk_nbytes, config->cma_nbytes};
+    const uint64_t arena_settings[] = {config->chunk_nbytes, config->direct_nbytes,
+                                       config->cma_nbytes};
     comm->arena_key = wh_hash(WH_HASH_START, arena_settings, sizeof(arena_settings));
     comm->next_seq = 1;
     whorl_result_t rc = wh_kernels_check();

@@ -80,6 +80,7 @@ static whorl_result_t open_arena(struct whorl_comm *comm)
     struct wh_arena_env env = {
         .chunk_nbytes = comm->chunk_nbytes,
         .llc_nbytes = wh_cache_nbytes(),
+        .direct_nbytes = comm->direct_nbytes,
         .cma_nbytes = comm->cma_nbytes,
         .is_one_process = is_one_process(comm),
         .names = locals_of(comm),

@@ -16,11 +16,11 @@
 enum { NCASES = 6 * CASE_KINDS, CHUNK_NBYTES = 128 << 10, NOPS = VALUES_PREMUL + 1 };
 
 /* The smallest chunk there is makes many of them. */
-static const char *const executors[][3] = {
+static const char *const executors[][4] = {
     {"WHORL_ALGO=", "WHORL_CHUNK=128K", NULL},
     {"WHORL_ALGO=^arena", "WHORL_CHUNK=128K", NULL},
     {"WHORL_ALGO=^arena;AllReduce:arena;AllToAll:arena", "WHORL_BUFFSIZE=8K", NULL},
-    {"WHORL_ALGO=", "WHORL_CMA=64K", NULL},
+    {"WHORL_ALGO=", "WHORL_CMA=64K", "WHORL_DIRECT=0"},
 };
 enum { NEXECUTORS = sizeof(executors) / sizeof(executors[0]) };
 

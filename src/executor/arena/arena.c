@@ -69,6 +69,7 @@ whorl_result_t wh_arena_create(const struct wh_arena_env *env, struct wh_arena *
         .slot_stride = slot_stride(n),
         .staging_nbytes = staging_nbytes(env->chunk_nbytes),
         .llc_nbytes = env->llc_nbytes,
+        .direct_nbytes = env->direct_nbytes,
         .cma_nbytes = env->cma_nbytes > 0 ? env->cma_nbytes : SIZE_MAX,
         .is_one_process = env->is_one_process,
         .kernels = wh_kernels_get(),

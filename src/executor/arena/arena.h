@@ -38,6 +38,7 @@ struct wh_arena_env {
     struct wh_region region; /* of at least wh_arena_region_nbytes() a rank */
     size_t chunk_nbytes;     /* as given to wh_arena_region_nbytes() */
     size_t llc_nbytes;       /* last-level cache that ranks share */
+    size_t direct_nbytes;    /* least vector that is read where it is, see open.c; 0: any */
     size_t cma_nbytes;       /* least vector for cross-memory attach, see cma.c; 0: never */
     bool is_one_process;     /* all ranks are threads of one process */
     /* The group of each rank, region.nlocal of them, copied: numbers from 0 to at most

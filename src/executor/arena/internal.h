@@ -128,8 +128,9 @@ struct wh_arena {
     struct wh_region region;
     uint32_t me, n;
     size_t chunk_nbytes, slot_stride, staging_nbytes;
-    size_t llc_nbytes; /* of the last-level cache */
-    size_t cma_nbytes; /* least vector for cross-memory attach; SIZE_MAX: never */
+    size_t llc_nbytes;    /* of the last-level cache */
+    size_t direct_nbytes; /* least vector that two ranks read where it is: see open.c */
+    size_t cma_nbytes;    /* least vector for cross-memory attach; SIZE_MAX: never */
     bool is_one_process;
     const struct wh_kernels *kernels;
     uint32_t ngroups, nplaces; /* n is their product; one group: there are none to speak of */

@@ -15,7 +15,7 @@
 enum {
     NSRCS_MAX = 17,
     NDSTS_MAX = 3,
-    VECTOR_NBYTES = 32792, /* the longest: some pages take turns in it, twice */
+    VECTOR_NBYTES = 73752, /* the longest: pages take turns in it, or ask for the next */
     MISALIGN_MAX = 80, /* bytes; more than the largest vector */
     GUARD_NBYTES = 128,
     BUFFER_NBYTES = GUARD_NBYTES + MISALIGN_MAX + VECTOR_NBYTES + GUARD_NBYTES,

@@ -151,11 +151,40 @@ Test(reduce, every_table_has_a_name_and_every_kernel)
     for (size_t t = 0; wh_kernels_at(t) != NULL; t++) {
         const struct wh_kernels *kernels = wh_kernels_at(t);
         cr_assert_not_null(kernels->isa);
+        cr_assert_not_null(kernels->copy_pair);
         for (unsigned dtype = 0; dtype < WHORL_DTYPE_COUNT; dtype++) {
             for (unsigned op = 0; op < WH_NKERNEL_OPS; op++) {
                 cr_assert_not_null(kernels->combine[dtype][op], "dtype %u, op %u", dtype, op);
             }
             cr_assert_not_null(kernels->scale[dtype], "dtype %u", dtype);
+        }
+    }
+}
+
+/* Lengths around where they go page by page, at any address. */
+Test(reduce, pairs_are_copied_and_nothing_else_is_written)
+{
+    enum { NBYTES_MAX = 70000, GUARD_AT_END = 64 };
+    static const size_t lengths[] = {0, 1, 63, 4096, 65535, 65536, 65537, 69888, 69999};
+    static uint8_t from[2][NBYTES_MAX + 2 * GUARD_AT_END], to[2][NBYTES_MAX + 2 * GUARD_AT_END];
+    uint64_t seed = 4;
+    for (size_t i = 0; i < sizeof(from); i++) {
+        from[i % 2][i / 2] = (uint8_t)ref_random(&seed);
+    }
+    for (size_t t = 0; wh_kernels_at(t) != NULL; t++) {
+        for (size_t l = 0; l < 4 * sizeof(lengths) / sizeof(lengths[0]); l++) {
+            size_t nbytes = lengths[l / 4], shift = l % 4 * 5;
+            void *const dsts[] = {to[0] + shift, to[1] + 2 * shift};
+            const void *const srcs[] = {from[0] + 3 * shift, from[1]};
+            memset(to, GUARD, sizeof(to));
+            wh_kernels_at(t)->copy_pair(dsts, srcs, nbytes);
+            for (size_t k = 0; k < 2; k++) {
+                const uint8_t *dst = dsts[k];
+                cr_assert_arr_eq(dst, srcs[k], nbytes, "%s, %zu bytes, copy %zu",
+                                 wh_kernels_at(t)->isa, nbytes, k);
+                cr_assert(dst[nbytes] == GUARD && (shift == 0 || dst[-1] == GUARD),
+                          "%s, %zu bytes, copy %zu", wh_kernels_at(t)->isa, nbytes, k);
+            }
         }
     }
 }

@@ -152,33 +152,40 @@ Test(combine, every_datatype_is_reduced_by_every_reduction)
     }
 }
 
-/* Parts of several pages, out of memory and past the caches: see the cache of world.h. */
+/* Two calls of a collective in parts of several pages. */
+static void play_long(enum wh_coll coll, uint32_t i, uint32_t n, size_t llc_nbytes)
+{
+    struct call_spec spec = {.coll = coll,
+                             .count = 70001 + i * 7,
+                             .dtype = WHORL_UINT8,
+                             .root = i % n,
+                             .in_place = i / WH_NCOLLS == 1,
+                             .misaligned = i / WH_NCOLLS == 2 ? 5 : 0,
+                             .memory = i / WH_NCOLLS == 3 ? CALL_MIXED : CALL_PRIVATE,
+                             .seed = i};
+    struct world world;
+    struct call *calls[] = {call_create(&spec, n), call_create(&spec, n)};
+    world_open_with(
+        &world, n,
+        &(struct world_options){.chunk_nbytes = 256 << 10, .llc_nbytes = llc_nbytes, .seed = i});
+    world_play(&world, calls, 2);
+    if (!spec.in_place && !wh_coll_is_v(coll)) {
+        cr_expect_eq(world.arenas[0]->run.is_streaming, llc_nbytes == 0, "%s, case %u",
+                     wh_coll_str(coll), i);
+    }
+    call_destroy(calls[0]);
+    call_destroy(calls[1]);
+    world_close(&world);
+}
+
+/* Out of memory and past the caches (see the cache of world.h), and all in caches. */
 Test(combine, long_copies_are_right_for_every_collective)
 {
-    enum { CHUNK_NBYTES = 256 << 10 };
     for (uint32_t i = 0; i < 4 * WH_NCOLLS; i++) {
         enum wh_coll coll = (enum wh_coll)(i % WH_NCOLLS);
-        if (wh_coll_is_p2p(coll) || coll == WH_COLL_BARRIER) {
-            continue;
+        if (!wh_coll_is_p2p(coll) && coll != WH_COLL_BARRIER) {
+            play_long(coll, i, 3, 0);
+            play_long(coll, i, 2, 1 << 30);
         }
-        struct call_spec spec = {.coll = coll,
-                                 .count = 70001 + i * 7,
-                                 .dtype = WHORL_UINT8,
-                                 .root = i % 3,
-                                 .in_place = i / WH_NCOLLS == 1,
-                                 .misaligned = i / WH_NCOLLS == 2 ? 5 : 0,
-                                 .memory = i / WH_NCOLLS == 3 ? CALL_MIXED : CALL_PRIVATE,
-                                 .seed = i};
-        struct world world;
-        struct call *calls[] = {call_create(&spec, 3), call_create(&spec, 3)};
-        world_open_with(&world, 3,
-                        &(struct world_options){.chunk_nbytes = CHUNK_NBYTES, .seed = i});
-        world_play(&world, calls, 2);
-        if (!spec.in_place && !wh_coll_is_v(coll)) {
-            cr_expect(world.arenas[0]->run.is_streaming, "%s, case %u", wh_coll_str(coll), i);
-        }
-        call_destroy(calls[0]);
-        call_destroy(calls[1]);
-        world_close(&world);
     }
 }

@@ -75,3 +75,38 @@ Test(exchange, nobody_overwrites_what_the_slowest_has_not_taken)
         world_close(&world);
     }
 }
+
+/* Of three calls that take a buffer each the third is in the place of the first, where each rank has
+ * then written what the other one had: see exchange.c. */
+Test(exchange, two_ranks_write_where_they_have_read)
+{
+    static const enum wh_coll both[] = {WH_COLL_ALL_REDUCE, WH_COLL_ALL_GATHER};
+    for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+        struct world world;
+        struct call_spec spec = {.coll = both[i],
+                                 .count = WORLD_CHUNK_NBYTES,
+                                 .dtype = WHORL_UINT8,
+                                 .redop = WHORL_SUM,
+                                 .seed = i};
+        world_open_with(&world, 2, &(struct world_options){.chunk_nbytes = 4 * WORLD_CHUNK_NBYTES});
+        /* Longer than what goes through slots. */
+        spec.count = 3 * WORLD_CHUNK_NBYTES;
+        for (uint32_t k = 0; k < 5; k++) {
+            spec.seed = 10 * i + k;
+            struct call *call = call_create(&spec, 2);
+            uint8_t input[2][3 * WORLD_CHUNK_NBYTES];
+            for (uint32_t r = 0; r < 2; r++) {
+                memcpy(input[r], call->ranks[r].op.input, sizeof(input[r]));
+            }
+            world_play(&world, &call, 1);
+            for (uint32_t r = 0; r < 2; r++) {
+                uint32_t owner = k / ARENA_NCHUNKS % 2 == 0 ? r : 1 - r;
+                cr_expect_arr_eq(arena_staging(world.arenas[0], owner, 0), input[r],
+                                 sizeof(input[r]), "%s, call %u, rank %u", wh_coll_str(both[i]), k,
+                                 r);
+            }
+            call_destroy(call);
+        }
+        world_close(&world);
+    }
+}

@@ -79,3 +79,39 @@ Test(open, a_window_that_a_peer_cannot_map_is_staged)
         world_close(&world);
     }
 }
+
+/* Has rank 0 staged anything? */
+static bool has_staged(uint32_t n, enum wh_coll coll, size_t nbytes)
+{
+    struct world world;
+    bool is_block = coll != WH_COLL_ALL_REDUCE && coll != WH_COLL_BROADCAST;
+    struct call_spec spec = {.coll = coll,
+                             .count = is_block ? nbytes / n : nbytes,
+                             .dtype = WHORL_INT8,
+                             .memory = CALL_SHARED,
+                             .seed = nbytes};
+    world_open_with(&world, n, &(struct world_options){.direct_nbytes = 1 << 20, .seed = nbytes});
+    world_do(&world, &spec);
+    bool staged = world.arenas[0]->has_staged;
+    world_close(&world);
+    return staged;
+}
+
+/* Short vectors are staged although they could be read where they are. */
+Test(open, shared_buffers_are_read_where_they_are_from_some_length_on)
+{
+    static const enum wh_coll blocks[] = {WH_COLL_ALL_GATHER, WH_COLL_REDUCE_SCATTER,
+                                          WH_COLL_ALL_TO_ALL};
+    const size_t most = 1 << 20;
+    for (size_t i = 0; i < ARRAY_LEN(blocks); i++) {
+        cr_expect(has_staged(2, blocks[i], most - 2), "%s", wh_coll_str(blocks[i]));
+        cr_expect(!has_staged(2, blocks[i], most), "%s", wh_coll_str(blocks[i]));
+        cr_expect(has_staged(4, blocks[i], most / 8 - 4), "%s", wh_coll_str(blocks[i]));
+        cr_expect(!has_staged(4, blocks[i], most / 8), "%s", wh_coll_str(blocks[i]));
+    }
+    cr_expect(has_staged(2, WH_COLL_BROADCAST, most - 1));
+    cr_expect(!has_staged(2, WH_COLL_BROADCAST, most));
+    cr_expect(has_staged(2, WH_COLL_ALL_REDUCE, most / 8 - 1));
+    cr_expect(!has_staged(2, WH_COLL_ALL_REDUCE, most / 8));
+    cr_expect(!has_staged(3, WH_COLL_ALL_REDUCE, 20000));
+}

@@ -107,3 +107,30 @@ Test(small, one_rank_alone_copies)
         }
     }
 }
+
+/* Once round the slots they are the ranks' own, the next time the other one's: see exchange.c. */
+Test(small, two_ranks_write_where_they_have_read)
+{
+    enum { NBYTES = 1000 };
+    struct world world;
+    world_open(&world, 2, false, 5);
+    for (uint32_t seq = 1; seq <= 3 * ARENA_NSLOTS; seq++) {
+        bool is_swapped = seq / ARENA_NSLOTS % 2 == 1;
+        struct call_spec spec = spec_of(seq % 2 ? WH_COLL_ALL_GATHER : WH_COLL_ALL_REDUCE, NBYTES);
+        spec.seed = seq;
+        struct call *call = call_create(&spec, 2);
+        uint8_t input[2][NBYTES];
+        for (uint32_t r = 0; r < 2; r++) {
+            memcpy(input[r], call->ranks[r].op.input, NBYTES);
+        }
+        world_play(&world, &call, 1);
+        cr_assert_eq(world.arenas[0]->seq, seq);
+        for (uint32_t r = 0; r < 2; r++) {
+            const struct arena_slot *slot =
+                arena_slot(world.arenas[0], is_swapped ? 1 - r : r, seq);
+            cr_expect_arr_eq(slot->data, input[r], NBYTES, "call %u, rank %u", seq, r);
+        }
+        call_destroy(call);
+    }
+    world_close(&world);
+}

@@ -41,7 +41,8 @@ struct world {
 
 /** What worlds may differ in; 0 and NULL are the usual. */
 struct world_options {
-    size_t chunk_nbytes;
+    size_t chunk_nbytes, llc_nbytes;
+    size_t direct_nbytes; /* 0: all that can be is read where it is */
     bool is_one_process;
     const uint32_t *groups; /* of each rank */
     uint64_t seed;
@@ -74,7 +75,8 @@ static inline void world_open_with(struct world *world, uint32_t n,
                        .nlocal = n,
                        .bells = world->bell_ptrs},
             .chunk_nbytes = chunk_nbytes,
-            .llc_nbytes = 64 * 1024,
+            .llc_nbytes = options->llc_nbytes != 0 ? options->llc_nbytes : 64 << 10,
+            .direct_nbytes = options->direct_nbytes,
             .cma_nbytes = WORLD_CMA_NBYTES,
             .is_one_process = options->is_one_process,
             .groups = options->groups,
