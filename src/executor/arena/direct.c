@@ -145,6 +145,8 @@ whorl_result_t arena_direct_body(struct wh_arena *a, bool *moved_out)
 {
     struct arena_run *run = &a->run;
     if (!run->waits_reduced) {
+        /* All of the work is one step: whoever sleeps until this rank comes should begin, too. */
+        wh_arena_wake(a);
         whorl_result_t rc = !run->pattern.reduces   ? take_blocks(a)
                             : run->pattern.per_dest ? reduce_block(a)
                                                     : reduce_vector(a);

@@ -191,3 +191,49 @@ Test(direct, nobody_succeeds_when_a_rank_has_left)
     call_destroy(call);
     world_close(&world);
 }
+
+/* What rank 1 finds when it begins to work. */
+struct beginning {
+    struct wh_doorbell *bell; /* of rank 0 */
+    uint32_t nrings;
+    bool has_begun;
+};
+
+static void fold_and_look(const void *in, void *inout, size_t nelems, whorl_dtype_t dtype,
+                          void *ctx)
+{
+    struct beginning *beginning = ctx;
+    if (!beginning->has_begun) {
+        beginning->has_begun = true;
+        beginning->nrings = atomic_load(&beginning->bell->rings);
+    }
+    call_user_fn(in, inout, nelems, dtype, NULL);
+}
+
+/* All work is one step: who sleeps until the last rank comes is woken before that one works. */
+Test(direct, whoever_sleeps_is_woken_before_the_work)
+{
+    struct world world;
+    struct call_spec spec = spec_of(WH_COLL_ALL_REDUCE, 10000);
+    spec.dtype = WHORL_INT32;
+    spec.redop = WH_REDOP_USER;
+    struct call *call = call_create(&spec, 2);
+    struct beginning beginning = {0};
+    bool moved;
+    world_open(&world, 2, false, 1);
+    world_play(&world, &call, 1); /* maps the buffers */
+
+    beginning.bell = world.bell_ptrs[0];
+    call->ranks[1].op.user = (struct wh_user_redop){.fn = fold_and_look, .ctx = &beginning};
+    for (uint32_t r = 0; r < 2; r++) {
+        wh_arena_start(world.arenas[r], WH_COLL_ALL_REDUCE, 0, &call->ranks[r].op);
+    }
+    cr_assert_eq(wh_arena_advance(world.arenas[0], &moved), WHORL_IN_PROGRESS);
+    wh_arena_wake(world.arenas[0]);
+    uint32_t before = atomic_load(&beginning.bell->rings);
+    atomic_store(&beginning.bell->sleepers, 1);
+    cr_assert_eq(wh_arena_advance(world.arenas[1], &moved), WHORL_IN_PROGRESS);
+    cr_expect(beginning.has_begun && beginning.nrings == before + 1, "rank 0 sleeps on");
+    call_destroy(call);
+    world_close(&world);
+}
