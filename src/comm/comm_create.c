@@ -174,10 +174,11 @@ static uint64_t common_arena_colls(const struct whorl_comm *comm)
         const struct wh_comm_member *member = &comm->members[r];
         colls &= member->arena_colls;
         if (member->arena_key != comm->members[0].arena_key && colls != 0) {
-            wh_log(WH_LOG_WARN, WH_SUBSYS_INIT,
-                   "ranks 0 and %u have different WHORL_CHUNK, WHORL_DIRECT or WHORL_CMA: collectives "
-                   "go over links, which is slower",
-                   r);
+            wh_log(
+                WH_LOG_WARN, WH_SUBSYS_INIT,
+                "ranks 0 and %u have different WHORL_CHUNK, WHORL_DIRECT or WHORL_CMA: collectives "
+                "go over links, which is slower",
+                r);
             colls = 0;
         }
     }
