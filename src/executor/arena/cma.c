@@ -8,8 +8,8 @@
  * times that. (Measured with three and four ranks on two cores: an eighth to a fifth less time from
  * 512 KiB to 2 MiB, a third above. Two ranks, which keep half of it and swap lines: up to a tenth
  * less at 2 to 4 MiB, a quarter more at 1 MiB; where results go past the caches up to a third more,
- * so they are staged there.) A block that many receive is read from where it is staged, in cache, by all of them; and
- * a root that gathers is helped by those who stage.
+ * so they are staged there.) A block that many receive is read from where it is staged, in cache,
+ * by all of them; and a root that gathers is helped by those who stage.
  *
  * Whether the kernel lets one rank read another is found out when the first operation wants it:
  * everyone tells where it has a number of its own, and tries to read everyone else's. One that fails

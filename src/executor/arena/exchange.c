@@ -19,8 +19,8 @@
  * Lines change hands: a block that one rank alone reads is staged where this rank staged what it
  * brought for that one the last time round, so that ranks write to lines that they have read, which
  * their own caches hold, and need not first take them from the caches of others. Of what a line
- * costs between two cores that is half. (Measured with two ranks on two cores of a Xeon of 2023: 15
- * to 30 % less time from 16 KiB to 1 MiB.)
+ * costs between two cores that is half. (Measured with two ranks on two cores of a Xeon of 2023: a
+ * fifth less time from 16 KiB to 1 MiB. See docs/decisions/0014-lines-change-hands.md.)
  */
 #include "base/bits.h"
 #include "executor/arena/internal.h"
