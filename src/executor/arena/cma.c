@@ -12,8 +12,8 @@
  * by all of them; and a root that gathers is helped by those who stage.
  *
  * Whether the kernel lets one rank read another is found out when the first operation wants it:
- * everyone tells where it has a number of its own, and tries to read everyone else's. One that fails
- * (another pid namespace, user or security module, ptrace restrictions) means no for the
+ * everyone tells where it has a number of its own, and tries to read everyone else's. One that
+ * fails (another pid namespace, user or security module, ptrace restrictions) means no for the
  * communicator.
  */
 #include "base/log.h"

@@ -99,7 +99,7 @@ static size_t part_nbytes(const struct arena_block *b, uint64_t k)
     return wh_min_size(b->part_nbytes, b->nbytes - start);
 }
 
-/* Do ranks swap the places of their blocks in this round? They may where both take the same room. */
+/* Do ranks swap the places of their blocks in this round? They may where both take as much room. */
 static bool is_swapped(const struct wh_arena *a, uint64_t k)
 {
     bool one_reader = a->n == 2 || (a->run.pattern.per_dest && !wh_coll_is_v(a->run.coll));

@@ -164,8 +164,8 @@ struct wh_arena {
 
 /* ---- places in the region ---- */
 
-/* Where a chunk of the operation at work is in a staging without end, and in one rank's, round after
- * round: see arena_stage_plan(). */
+/* Where a chunk of the operation at work is in a staging without end, and in one rank's, round
+ * after round: see arena_stage_plan(). */
 static inline size_t arena_staged_at(const struct wh_arena *a, uint64_t chunk)
 {
     return a->run.staged_first + (size_t)chunk * a->run.staged_stride;
@@ -353,7 +353,7 @@ struct arena_piece {
     size_t nbytes;
 };
 
-/* Two of these, of another rank's lines and of the own ones, which hide in the waits of the first. */
+/* Two of these, of another rank's lines and of the own ones, which hide in the first one's waits. */
 void arena_copy_pair(const struct wh_arena *a, const struct arena_piece *theirs,
                      const struct arena_piece *own);
 

@@ -30,13 +30,13 @@ static size_t written_nbytes(const struct wh_arena *a)
 }
 
 /*
- * Is the vector, the longer one of what a rank brings and receives, worth reading where it is? Lines
- * that others have read in a user's buffer have to come back when the user writes to them again, and
- * staging saves that: see exchange.c. So short ones are staged, too. (Measured with two and four
- * ranks on two cores. Two ranks, blocks of 128 KiB in all: direct takes three times as long as
- * staged, at 1 MiB up to a third longer, at 2 MiB no longer. Four ranks: up to a half longer to 128
- * KiB, less from 512 KiB on. Sums of vectors: two ranks a sixth longer at 128 KiB, less from 256 KiB
- * on; more ranks are faster direct, but for a tenth at 16 KiB.)
+ * Is the vector, the longer one of what a rank brings and receives, worth reading where it is?
+ * Lines that others have read in a user's buffer have to come back when the user writes to them
+ * again, and staging saves that: see exchange.c. So short ones are staged, too. (Measured with two
+ * and four ranks on two cores. Two ranks, blocks of 128 KiB in all: direct takes three times as
+ * long as staged, at 1 MiB up to a third longer, at 2 MiB no longer. Four ranks: up to a half
+ * longer to 128 KiB, less from 512 KiB on. Sums of vectors: two ranks a sixth longer at 128 KiB,
+ * less from 256 KiB on; more ranks are faster direct, but for a tenth at 16 KiB.)
  */
 static bool is_worth_reading_directly(const struct wh_arena *a)
 {

@@ -11,8 +11,8 @@
 
 #include <string.h>
 
-/* Do two ranks swap the places of what they bring beside the lines of their tags? They do every other
- * time round the slots: see exchange.c. */
+/* Do two ranks swap the places of what they bring beside the lines of their tags? They do every
+ * other time round the slots: see exchange.c. */
 static bool is_swapped(const struct wh_arena *a, uint32_t seq)
 {
     return a->n == 2 && !arena_is_rooted(a) && (seq / ARENA_NSLOTS & 1) != 0;
@@ -27,8 +27,8 @@ static uint8_t *place_of(const struct wh_arena *a, uint32_t rank, uint32_t seq)
     return arena_slot(a, is_swapped(a, seq) ? 1 - rank : rank, seq)->data;
 }
 
-/* Where rank's block for `dest` lies. Of two that a rank brings the one for the other rank is first,
- * so that both ranks' are in the same place. */
+/* Where rank's block for `dest` lies. Of two that a rank brings the one for the other rank is
+ * first, so that both ranks' are in the same place. */
 static uint8_t *brought(const struct wh_arena *a, uint32_t rank, uint32_t dest)
 {
     uint32_t index = a->n == 2 ? dest == rank : dest;
@@ -55,8 +55,8 @@ static void bring(const struct wh_arena *a)
 
 /* Takes the lines that the next such call will write back from those who read them: while this rank
  * waits for everyone else that costs nothing, later it would. (Measured with two ranks: 10 to 30 %
- * less time from 8 B to 8 KiB; broadcasts, whose roots wait for nobody, lose a tenth.) Always inline:
- * gcc drops calls of a function that does nothing but this. */
+ * less time from 8 B to 8 KiB; broadcasts, whose roots wait for nobody, lose a tenth.) Always
+ * inline: gcc drops calls of a function that does nothing but this. */
 static inline __attribute__((always_inline)) void prepare_next(const struct wh_arena *a)
 {
     enum { LINE_NBYTES = 64 };

@@ -76,8 +76,8 @@ Test(exchange, nobody_overwrites_what_the_slowest_has_not_taken)
     }
 }
 
-/* Of three calls that take a buffer each the third is in the place of the first, where each rank has
- * then written what the other one had: see exchange.c. */
+/* Of three calls that take a buffer each the third is in the place of the first, where each rank
+ * has then written what the other one had: see exchange.c. */
 Test(exchange, two_ranks_write_where_they_have_read)
 {
     static const enum wh_coll both[] = {WH_COLL_ALL_REDUCE, WH_COLL_ALL_GATHER};
