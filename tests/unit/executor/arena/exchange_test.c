@@ -80,21 +80,17 @@ Test(exchange, nobody_overwrites_what_the_slowest_has_not_taken)
  * has then written what the other one had: see exchange.c. */
 Test(exchange, two_ranks_write_where_they_have_read)
 {
+    enum { NBYTES = 3 * WORLD_CHUNK_NBYTES }; /* longer than what goes through slots */
     static const enum wh_coll both[] = {WH_COLL_ALL_REDUCE, WH_COLL_ALL_GATHER};
     for (size_t i = 0; i < ARRAY_LEN(both); i++) {
         struct world world;
-        struct call_spec spec = {.coll = both[i],
-                                 .count = WORLD_CHUNK_NBYTES,
-                                 .dtype = WHORL_UINT8,
-                                 .redop = WHORL_SUM,
-                                 .seed = i};
+        struct call_spec spec = {
+            .coll = both[i], .count = NBYTES, .dtype = WHORL_UINT8, .redop = WHORL_SUM};
         world_open_with(&world, 2, &(struct world_options){.chunk_nbytes = 4 * WORLD_CHUNK_NBYTES});
-        /* Longer than what goes through slots. */
-        spec.count = 3 * WORLD_CHUNK_NBYTES;
         for (uint32_t k = 0; k < 5; k++) {
             spec.seed = 10 * i + k;
             struct call *call = call_create(&spec, 2);
-            uint8_t input[2][3 * WORLD_CHUNK_NBYTES];
+            uint8_t input[2][NBYTES];
             for (uint32_t r = 0; r < 2; r++) {
                 memcpy(input[r], call->ranks[r].op.input, sizeof(input[r]));
             }
