@@ -201,7 +201,7 @@ static whorl_result_t set_policy(struct whorl_comm *comm, const struct wh_config
                                : wh_fabric_network(crowd.ranks_per_core, comm->slot_nbytes);
     comm->chunk_nbytes = chunk_for(crowd.ranks_per_core, config->chunk_nbytes);
     /* To ask a socket takes a system call, the time of a dozen looks at shared memory. Where ranks
-     * share cores it keeps those from running that would send: four hosts on two cores take a fifth
+     * share cores it keeps those from running that would send: four hosts on two cores take a sixth
      * less for 8 B without. */
     comm->patience = wh_patience_for(crowd.nsharers, config->spin, config->nyields);
     if (!is_one_host) {
