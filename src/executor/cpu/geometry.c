@@ -6,8 +6,8 @@
 /* Do chunks stand for blocks of ranks? */
 static bool is_blockwise(const struct wh_plan *plan)
 {
-    return plan->sched->coll == WH_COLL_ALL_GATHER ||
-           plan->sched->coll == WH_COLL_REDUCE_SCATTER || plan->sched->coll == WH_COLL_ALL_TO_ALL;
+    return plan->sched->coll == WH_COLL_ALL_GATHER || plan->sched->coll == WH_COLL_REDUCE_SCATTER ||
+           plan->sched->coll == WH_COLL_ALL_TO_ALL;
 }
 
 /* The buffer that has one block, this rank's own; of all_to_all none has. */
@@ -44,9 +44,9 @@ static size_t block_count(const struct wh_plan *plan, uint32_t chunk)
 /* Where a block starts in the buffer that has all of them. */
 static size_t block_displ(const struct wh_plan *plan, enum wh_buf buf, uint32_t block)
 {
-    const size_t *displs =
-        plan->sched->coll == WH_COLL_ALL_GATHER || buf == WH_OUTPUT ? plan->op.recv_displs
-                                                                    : plan->op.send_displs;
+    const size_t *displs = plan->sched->coll == WH_COLL_ALL_GATHER || buf == WH_OUTPUT
+                               ? plan->op.recv_displs
+                               : plan->op.send_displs;
     if (displs != NULL) {
         return displs[block];
     }
@@ -80,43 +80,59 @@ static size_t spread(size_t nelems, size_t nchunks, size_t elem_nbytes)
     return even >= 4 * vector ? wh_align_up(even, vector) : even;
 }
 
-/* Elements of the chunks of all passes but the last: what a slot allows, or less, so that passes are
- * about equally large and all of the last ones side by side have something to do, if their messages
- * are worth it. */
+/* Elements that a slot has room for, of each chunk of a step. */
+static size_t most_nelems(const struct wh_plan *plan)
+{
+    return plan->chunk_nbytes / plan->elem_nbytes;
+}
+
+/* Elements of the chunks of all passes but the last: what a slot allows; or half of that, where all
+ * passes side by side then have about as much to do, if their messages are worth it. Half a slot of
+ * the default WHORL_BUFFSIZE is what TCP sends at once; a little more goes as two. */
 static size_t chunk_for(const struct wh_plan *plan, size_t count, size_t ways)
 {
     enum { MESSAGE_LEAST_NBYTES = 64 << 10 };
-    const size_t most = plan->chunk_nbytes / plan->elem_nbytes;
+    const size_t vector = 64 / plan->elem_nbytes;
+    const size_t most = most_nelems(plan), half = most / 2 / vector * vector;
     const size_t nabreast = plan->nabreast;
     const size_t npasses = wh_div_up(count, most * ways * nabreast) * nabreast;
     const size_t even = spread(wh_div_up(count, wh_max_size(npasses, 1)), ways, plan->elem_nbytes);
     const size_t message_nbytes = even * plan->sched->nchunks_per_step * plan->elem_nbytes;
-    return message_nbytes >= MESSAGE_LEAST_NBYTES ? wh_min_size(most, even) : most;
+    if (message_nbytes < MESSAGE_LEAST_NBYTES || even > half + half / 4) {
+        return most;
+    }
+    return wh_min_size(even, half);
 }
 
 void wh_geometry_set(struct wh_plan *plan)
 {
-    size_t count = is_blockwise(plan) ? largest_block(plan) : plan->op.count;
-    size_t ways = is_blockwise(plan) ? 1 : plan->sched->nchunks;
-    size_t most = chunk_for(plan, count, ways);
-    size_t pass_nelems = most * ways;
-    plan->chunk_nelems = most;
+    const size_t count = is_blockwise(plan) ? largest_block(plan) : plan->op.count;
+    const size_t ways = is_blockwise(plan) ? 1 : plan->sched->nchunks;
+    const size_t most = most_nelems(plan);
+    plan->chunk_nelems = chunk_for(plan, count, ways);
+    const size_t pass_nelems = plan->chunk_nelems * ways;
     plan->npasses = count == 0 ? 1 : wh_div_up(count, pass_nelems);
     size_t rest = count - (size_t)(plan->npasses - 1) * pass_nelems;
+    /* A small rest goes with the pass before it. */
+    if (plan->npasses > 1 && rest < pass_nelems / 2 &&
+        spread(pass_nelems + rest, ways, plan->elem_nbytes) <= most) {
+        plan->npasses--;
+        rest += pass_nelems;
+    }
     plan->last_chunk_nelems = wh_min_size(most, spread(rest, ways, plan->elem_nbytes));
 }
 
 size_t wh_geometry_span(const struct wh_plan *plan, uint64_t pass, uint32_t chunk,
                         size_t *start_out)
 {
+    const bool is_last = pass + 1 == plan->npasses;
     if (is_blockwise(plan)) {
         size_t count = block_count(plan, chunk);
         size_t done = wh_min_size((size_t)pass * plan->chunk_nelems, count);
         *start_out = 0;
-        return wh_min_size(plan->chunk_nelems, count - done);
+        return is_last ? count - done : wh_min_size(plan->chunk_nelems, count - done);
     }
-    bool last = pass + 1 == plan->npasses;
-    size_t nelems = last ? plan->last_chunk_nelems : plan->chunk_nelems;
+    size_t nelems = is_last ? plan->last_chunk_nelems : plan->chunk_nelems;
     size_t pass_start = (size_t)pass * plan->chunk_nelems * plan->sched->nchunks;
     size_t left = plan->op.count - pass_start;
     *start_out = wh_min_size((size_t)chunk * nelems, left);

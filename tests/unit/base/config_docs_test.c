@@ -19,7 +19,7 @@ Test(config_docs, every_knob_has_a_row)
         snprintf(cell, sizeof(cell), "\n| `%s` | ", wh_knobs[i].var);
         cr_expect(strstr(page, cell) != NULL, "no row for %s", wh_knobs[i].var);
     }
-    cr_expect(strstr(page, "| `WHORL_BUFFSIZE` | `NCCL_BUFFSIZE` | size: 4K to 1G | `512K` | ") !=
+    cr_expect(strstr(page, "| `WHORL_BUFFSIZE` | `NCCL_BUFFSIZE` | size: 4K to 1G | `480K` | ") !=
               NULL);
     cr_expect(strstr(page, "| `WHORL_RANK` | ") != NULL);
     free(page);

@@ -105,7 +105,7 @@ Test(config, without_settings_every_knob_has_its_default)
     cr_expect_str_eq(config.transports, "auto");
     cr_expect(config.init_timeout_ms == 120000);
     cr_expect(config.timeout_ms == 600000);
-    cr_expect(config.buffer_nbytes == 512 * 1024);
+    cr_expect(config.buffer_nbytes == 480 * 1024);
     cr_expect(config.nslots == 4);
     cr_expect(!config.shm_disable);
     wh_config_fini(&config);

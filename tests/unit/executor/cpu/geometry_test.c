@@ -136,19 +136,46 @@ static uint64_t passes_abreast(size_t nbytes, size_t *first_out, size_t *last_ou
     return plan.npasses;
 }
 
-Test(geometry, the_last_passes_side_by_side_are_about_as_large)
+Test(geometry, passes_side_by_side_are_half_a_slot_or_a_whole_one)
 {
     size_t first, last;
     cr_expect_eq(passes_abreast(512 << 10, &first, &last), 2, "would fit one pass");
     cr_expect_eq(first, 64 << 10);
     cr_expect_eq(last, 64 << 10);
-    cr_expect_eq(passes_abreast(3 * (512 << 10), &first, &last), 4, "would fit three");
-    cr_expect_eq(first, 96 << 10);
-    cr_expect_eq(last, 96 << 10);
+    cr_expect_eq(passes_abreast(600 << 10, &first, &last), 2);
+    cr_expect_eq(first, 64 << 10);
+    cr_expect_eq(passes_abreast(3 * (512 << 10), &first, &last), 3);
+    cr_expect_eq(first, 128 << 10);
+    cr_expect_eq(last, 128 << 10);
     cr_expect_eq(passes_abreast(4 * (512 << 10), &first, &last), 4);
     cr_expect_eq(first, 128 << 10);
-    cr_expect_eq(passes_abreast((4 * 512 << 10) + 8, &first, &last), 6);
-    cr_expect_lt(first, 88 << 10);
+}
+
+Test(geometry, a_small_rest_goes_with_the_pass_before_it_if_there_is_room)
+{
+    size_t first, last;
+    cr_expect_eq(passes_abreast((512 << 10) + 64, &first, &last), 2);
+    cr_expect_eq(first, 64 << 10);
+    cr_expect_gt(last, 64 << 10);
+    cr_expect_leq(last, (64 << 10) + 64);
+    cr_expect_eq(passes_abreast((4 * 512 << 10) + 64, &first, &last), 5, "no room");
+    cr_expect_eq(last, 16);
+}
+
+Test(geometry, blocks_have_their_small_rest_in_the_last_pass)
+{
+    struct wh_sched sched = {
+        .coll = WH_COLL_ALL_GATHER, .nranks = 2, .nchunks = 2, .nchunks_per_step = 1};
+    struct wh_plan plan = {.sched = &sched,
+                           .chunk_nbytes = 128 << 10,
+                           .nabreast = 2,
+                           .elem_nbytes = 4,
+                           .op = {.count = (32 << 10) + 100}};
+    size_t start;
+    wh_geometry_set(&plan);
+    cr_expect_eq(plan.npasses, 2);
+    cr_expect_eq(wh_geometry_span(&plan, 0, 1, &start), 16 << 10);
+    cr_expect_eq(wh_geometry_span(&plan, 1, 1, &start), (16 << 10) + 100);
 }
 
 Test(geometry, messages_that_would_be_small_are_not_cut)
