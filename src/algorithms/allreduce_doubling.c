@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recursive doubling: in round r the ranks at distance 2^r exchange all they have, and combine it.
+ * Recursive doubling: in round r neighbours in dimension r of a cube (shape_cube.h) exchange all they
+ * have, and combine it.
  *
  *   n = 4            round 0    round 1
- *   rank 0 sends     x0 to 1    x01 to 2
- *   rank 1 sends     x1 to 0    x01 to 3
- *   rank 2 sends     x2 to 3    x23 to 0
- *   rank 3 sends     x3 to 2    x23 to 1
+ *   rank 0 sends     x0 to 1    x01 to 3
+ *   rank 1 sends     x1 to 0    x01 to 2
+ *   rank 2 sends     x2 to 3    x23 to 1
+ *   rank 3 sends     x3 to 2    x23 to 0
  *
  * Where n is no power of two, guests hand their input to a host first and get the result from it
- * last (shape_cube.h).
+ * last.
  *
  * Invariant: after round r a rank holds the inputs of the 2^(r+1) members whose numbers differ from
  * its own in the lowest r+1 bits only, and so do these members, with the same bits.

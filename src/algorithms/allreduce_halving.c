@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recursive halving, then doubling, near exchange first: in round r the members at distance 2^r
- * swap halves of the range they still work on and combine; then the same way back, the finished
- * ranges double.
+ * Recursive halving, then doubling, near exchange first: in round r neighbours in dimension r of a
+ * cube (shape_cube.h) swap halves of the range they still work on and combine; then the same way
+ * back, the finished ranges double.
  *
  *   n = 4            halve                          double
  *                    round 0       round 1          round 2       round 3
- *   rank 0 sends     c2..c3 to 1   c1     to 2      c0     to 2   c0..c1 to 1
- *   rank 1 sends     c0..c1 to 0   c3     to 3      c2     to 3   c2..c3 to 0
- *   rank 2 sends     c2..c3 to 3   c0     to 0      c1     to 0   c0..c1 to 3
- *   rank 3 sends     c0..c1 to 2   c2     to 1      c3     to 1   c2..c3 to 2
+ *   rank 0 sends     c2..c3 to 1   c1     to 3      c0     to 3   c0..c1 to 1
+ *   rank 1 sends     c0..c1 to 0   c3     to 2      c2     to 2   c2..c3 to 0
+ *   rank 2 sends     c0..c1 to 3   c2     to 1      c3     to 1   c2..c3 to 3
+ *   rank 3 sends     c2..c3 to 2   c0     to 0      c1     to 0   c0..c1 to 2
  *
  * The textbook halves far first. Near first sends half of all data to the nearest rank and one
  * chunk to the farthest, so where ranks are numbered along the machine, little crosses its slow
@@ -17,7 +17,7 @@
  * matter to an all-reduce.
  *
  * Where n is no power of two, guests hand their input to a host first and get the result from it
- * last (shape_cube.h), in two messages so that no message is larger than the first exchange.
+ * last, in two messages so that no message is larger than the first exchange.
  *
  * Invariant: after round r a member holds, of a range of 2^(d-r-1) chunks, the inputs of the
  * 2^(r+1) members whose numbers differ from its own in the lowest r+1 bits only.

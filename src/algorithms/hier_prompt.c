@@ -2,6 +2,8 @@
 /* See hier_prompt.h. */
 #include "algorithms/hier_prompt.h"
 
+#include "algorithms/shape_cube.h"
+
 /* The schedule's link to or from peer on channel 0. */
 static uint16_t find_link(const struct wh_sched *sched, uint32_t peer, bool is_send)
 {
@@ -50,11 +52,50 @@ bool wh_sched_is_prompt(const struct wh_sched *sched)
            comes_first(sched, from, false);
 }
 
-whorl_result_t wh_algo_is_prompt(const struct wh_algo *algo, const struct wh_problem *problem,
-                                 bool *is_prompt_out)
+static bool is_neighbour(const struct wh_sched *sched, const struct wh_cube *cube, uint16_t link,
+                         uint32_t dim)
 {
-    bool is_prompt = problem->nranks <= WH_PROMPT_RANKS_MAX;
-    for (uint32_t r = 0; r < problem->nranks && is_prompt; r++) {
+    return sched->links[link].channel == 0 &&
+           sched->links[link].peer == wh_cube_neighbour(cube, dim);
+}
+
+static bool lane_climbs(const struct wh_sched *sched, const struct wh_cube *cube,
+                        const struct wh_lane *lane)
+{
+    uint32_t nsent = 0, nreceived = 0; /* dimensions */
+    const struct wh_step *step = &sched->steps[lane->first_step];
+    for (uint32_t s = 0; s < lane->nsteps && nreceived < cube->ndims; s++, step++) {
+        if (step->flags & WH_RECV) {
+            if (nreceived == nsent || !is_neighbour(sched, cube, step->recv_link, nreceived)) {
+                return false;
+            }
+            nreceived++;
+        }
+        if ((step->flags & WH_SEND) && nreceived < cube->ndims) {
+            if (nsent > nreceived || !is_neighbour(sched, cube, step->send_link, nsent)) {
+                return false;
+            }
+            nsent++;
+        }
+    }
+    return nreceived == cube->ndims;
+}
+
+bool wh_sched_climbs(const struct wh_sched *sched)
+{
+    const struct wh_cube cube = wh_cube_of(sched->nranks, sched->rank);
+    bool climbs = false;
+    for (uint32_t i = 0; !wh_cube_folds(sched->nranks) && i < sched->nlanes; i++) {
+        climbs = climbs || lane_climbs(sched, &cube, &sched->lanes[i]);
+    }
+    return climbs;
+}
+
+whorl_result_t wh_algo_finds_out(const struct wh_algo *algo, const struct wh_problem *problem,
+                                 bool *finds_out_out)
+{
+    bool is_prompt = problem->nranks <= WH_PROMPT_RANKS_MAX, climbs = is_prompt;
+    for (uint32_t r = 0; r < problem->nranks && (is_prompt || climbs); r++) {
         struct wh_problem theirs = *problem;
         theirs.rank = r;
         struct wh_sched *sched;
@@ -62,9 +103,10 @@ whorl_result_t wh_algo_is_prompt(const struct wh_algo *algo, const struct wh_pro
         if (rc != WHORL_OK) {
             return rc;
         }
-        is_prompt = wh_sched_is_prompt(sched);
+        is_prompt = is_prompt && wh_sched_is_prompt(sched);
+        climbs = climbs && wh_sched_climbs(sched);
         wh_sched_destroy(sched);
     }
-    *is_prompt_out = is_prompt;
+    *finds_out_out = is_prompt || climbs;
     return WHORL_OK;
 }

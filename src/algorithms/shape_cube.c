@@ -16,15 +16,16 @@ struct wh_cube wh_cube_of(uint32_t nranks, uint32_t rank)
 
     if (rank >= 2 * nguests) {
         cube.role = WH_CUBE_MEMBER;
-        cube.member = rank - nguests;
+        cube.index = rank - nguests;
     } else if (rank % 2 == 0) {
         cube.role = WH_CUBE_GUEST;
         cube.partner = rank + 1;
     } else {
         cube.role = WH_CUBE_HOST;
         cube.partner = rank - 1;
-        cube.member = rank / 2;
+        cube.index = rank / 2;
     }
+    cube.member = cube.index ^ cube.index >> 1;
     return cube;
 }
 
@@ -33,8 +34,10 @@ uint32_t wh_cube_neighbour(const struct wh_cube *cube, uint32_t dim)
     assert(dim < cube->ndims && cube->role != WH_CUBE_GUEST);
 
     const uint32_t nguests = cube->nranks - cube->nmembers;
-    const uint32_t member = cube->member ^ (1u << dim);
-    return member < nguests ? 2 * member + 1 : member + nguests;
+    /* The code is reflected: of 2^(dim + 1) numbers the second half is the first one backwards, with
+     * bit dim set. */
+    const uint32_t index = cube->index ^ ((2u << dim) - 1);
+    return index < nguests ? 2 * index + 1 : index + nguests;
 }
 
 bool wh_cube_folds(uint32_t nranks)

@@ -161,14 +161,14 @@ static whorl_result_t build_rail(void *ctx, const void *chosen, const struct wh_
     return wh_algo_build(chosen, problem, sched_out);
 }
 
-static whorl_result_t is_prompt(void *ctx, const void *chosen, const struct wh_problem *problem,
-                                bool *is_prompt_out)
+static whorl_result_t finds_out(void *ctx, const void *chosen, const struct wh_problem *problem,
+                                bool *finds_out_out)
 {
     (void)ctx;
-    return wh_algo_is_prompt(chosen, problem, is_prompt_out);
+    return wh_algo_finds_out(chosen, problem, finds_out_out);
 }
 
-static const struct wh_hier_choices choices = {choose, compose, choose_rail, build_rail, is_prompt};
+static const struct wh_hier_choices choices = {choose, compose, choose_rail, build_rail, finds_out};
 
 /* Hosts work together only if each of them has an arena, or one rank. */
 static whorl_result_t have_all_arenas(struct whorl_comm *comm, uint64_t deadline_ns, bool *out)

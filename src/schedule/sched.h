@@ -46,7 +46,7 @@
  * it: in a lane of their own where the algorithm does not use these links; in front of the lanes
  * that do, where ranks would wait for others first: in collectives with a root (of more than two
  * ranks: two meet anyway), and where the algorithm says so by wh_build_entry(). Such steps are done
- * in the first pass only.
+ * in the first pass only. algorithms/hier_prompt.h says which schedules need none.
  */
 #ifndef WH_SCHEDULE_SCHED_H
 #define WH_SCHEDULE_SCHED_H

@@ -121,23 +121,23 @@ static whorl_result_t find_plan(struct wh_hier *hier, const struct wh_problem *p
         const struct hier_plan_row *row = &hier->plans[i];
         if (row->chosen == chosen && row->coll == problem->coll && row->root == problem->root) {
             part->plan = row->plan;
-            part->is_prompt = row->is_prompt;
+            part->finds_out = row->finds_out;
             return WHORL_OK;
         }
     }
     void *rows = hier->plans;
     whorl_result_t rc = grow(&rows, hier->nplans, &hier->plans_capacity, sizeof(*hier->plans));
     hier->plans = rows;
-    part->is_prompt = false;
-    if (rc == WHORL_OK && hier->env.choices->is_prompt != NULL) {
-        rc = hier->env.choices->is_prompt(hier->env.ctx, chosen, problem, &part->is_prompt);
+    part->finds_out = false;
+    if (rc == WHORL_OK && hier->env.choices->finds_out != NULL) {
+        rc = hier->env.choices->finds_out(hier->env.ctx, chosen, problem, &part->finds_out);
     }
     if (rc == WHORL_OK) {
         rc = make_plan(hier, chosen, problem, &part->plan);
     }
     if (rc == WHORL_OK) {
         hier->plans[hier->nplans++] = (struct hier_plan_row){
-            chosen, problem->coll, problem->root, part->is_prompt, part->plan};
+            chosen, problem->coll, problem->root, part->finds_out, part->plan};
     }
     return rc;
 }
@@ -150,12 +150,12 @@ whorl_result_t hier_set_plan(struct wh_hier *hier, const struct wh_phase *phase,
     struct hier_rail_memo *memo = &hier->rail_memos[phase->coll];
     if (memo->plan != NULL && memo->root == phase->root && memo->nbytes == nbytes) {
         part->plan = memo->plan;
-        part->is_prompt = memo->is_prompt;
+        part->finds_out = memo->finds_out;
         return WHORL_OK;
     }
     whorl_result_t rc = find_plan(hier, &problem, nbytes, part);
     if (rc == WHORL_OK) {
-        *memo = (struct hier_rail_memo){part->plan, phase->root, nbytes, part->is_prompt};
+        *memo = (struct hier_rail_memo){part->plan, phase->root, nbytes, part->finds_out};
     }
     return rc;
 }

@@ -5,7 +5,7 @@
  * In the host all ranks *meet*: a barrier in the arena, unless the first operation there is one in
  * which everyone waits for everyone. Between hosts the first ranks of all hosts *greet* each other
  * in a circle: one message without data to the next, one from the one before, unless what goes over
- * their rail begins with that. README.md says why that is enough.
+ * their rail finds it out by itself. README.md says why that is enough.
  */
 #include "executor/hier/internal.h"
 
@@ -51,15 +51,15 @@ whorl_result_t hier_front_begin(struct wh_hier *hier)
     if (hier->env.hosts->local[hier->env.rank] > 0) {
         return WHORL_OK;
     }
-    bool is_prompt = false;
+    bool finds_out = false;
     whorl_result_t rc = WHORL_OK;
     const struct wh_phase *across = find_across(run->composition);
     if (across != NULL) {
         hier_part_make(hier, &hier->rail_part, across, 0, 0);
         rc = hier_set_plan(hier, across, &hier->rail_part);
-        is_prompt = hier->rail_part.is_prompt;
+        finds_out = hier->rail_part.finds_out;
     }
-    run->greeting = is_prompt ? HIER_FRONT_NONE : HIER_FRONT_DUE;
+    run->greeting = finds_out ? HIER_FRONT_NONE : HIER_FRONT_DUE;
     return rc;
 }
 

@@ -45,11 +45,11 @@ struct wh_hier_choices {
     const void *(*choose_rail)(void *ctx, const struct wh_problem *problem, size_t nbytes);
     whorl_result_t (*build_rail)(void *ctx, const void *chosen, const struct wh_problem *problem,
                                  struct wh_sched **sched_out);
-    /* Do the schedules of all ranks of a rail begin with a message to the next rank and one from
-     * the one before, on channel 0, whatever the others do? Then they are a greeting too. NULL:
-     * none do. WHORL_E_NOMEM is reported. */
-    whorl_result_t (*is_prompt)(void *ctx, const void *chosen, const struct wh_problem *problem,
-                                bool *is_prompt_out);
+    /* Do ranks of a rail with these schedules find out by themselves if others called something
+     * else, on channel 0, whatever these run (algorithms/hier_prompt.h)? Then they are a greeting
+     * too. NULL: none do. WHORL_E_NOMEM is reported. */
+    whorl_result_t (*finds_out)(void *ctx, const void *chosen, const struct wh_problem *problem,
+                                bool *finds_out_out);
 };
 
 struct wh_hier_env {

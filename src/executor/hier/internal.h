@@ -38,7 +38,7 @@ struct hier_part {
     struct wh_op op;
     struct wh_signature as;
     struct wh_plan *plan; /* rail only */
-    bool is_prompt;       /* the plan, see wh_hier_choices.is_prompt */
+    bool finds_out;       /* the plan, see wh_hier_choices.finds_out */
     size_t *send_counts, *send_displs, *recv_counts, *recv_displs;
 };
 
@@ -79,7 +79,7 @@ struct hier_plan_row {
     const void *chosen;
     enum wh_coll coll;
     uint32_t root;
-    bool is_prompt;
+    bool finds_out;
     struct wh_plan *plan;
 };
 
@@ -88,7 +88,7 @@ struct hier_rail_memo {
     struct wh_plan *plan; /* NULL: empty */
     uint32_t root;
     size_t nbytes;
-    bool is_prompt;
+    bool finds_out;
 };
 
 /** How a call of so many bytes is put together, with `lock` of the table. */

@@ -20,7 +20,7 @@ Test(allreduce_doubling, a_power_of_two_exchanges_log2_n_times_near_first)
         cr_expect_eq(sched_suite_sent_by(suite, rank).nmessages, 4);
         for (uint32_t dim = 0; dim < 4; dim++) {
             const struct wh_step *step = sched_suite_nth_send(suite, rank, dim);
-            cr_expect_eq(sched_suite_receiver(suite, rank, step), rank ^ (1u << dim));
+            cr_expect_eq(sched_suite_receiver(suite, rank, step), rank ^ ((2u << dim) - 1));
         }
     }
     sched_suite_destroy(suite);

@@ -23,7 +23,7 @@ Test(allreduce_halving, the_biggest_exchange_is_with_the_nearest_rank)
         for (uint32_t i = 0; i < 8; i++) {
             const uint32_t dim = i < 4 ? i : 7 - i;
             const struct wh_step *step = sched_suite_nth_send(suite, rank, i);
-            cr_expect_eq(sched_suite_receiver(suite, rank, step), rank ^ (1u << dim));
+            cr_expect_eq(sched_suite_receiver(suite, rank, step), rank ^ ((2u << dim) - 1));
             cr_expect_eq(step->nchunks, 8u >> dim);
         }
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "algorithms/shape_cube.h"
+#include "base/bits.h"
 
 #include <criterion/criterion.h>
 
@@ -37,9 +38,21 @@ Test(shape_cube, neighbours_differ_in_one_bit_and_are_mutual)
     }
 }
 
+Test(shape_cube, without_guests_all_ranks_next_to_each_other_are_neighbours)
+{
+    for (uint32_t n = 2; n <= 1024; n *= 2) {
+        for (uint32_t rank = 0; rank < n; rank++) {
+            const struct wh_cube cube = wh_cube_of(n, rank), next = wh_cube_of(n, (rank + 1) % n);
+            const uint32_t bit = cube.member ^ next.member;
+            cr_assert(wh_is_pow2(bit), "%u of %u", rank, n);
+            cr_assert_eq(wh_cube_neighbour(&cube, wh_log2_floor(bit)), (rank + 1) % n);
+        }
+    }
+}
+
 Test(shape_cube, six_ranks_are_as_drawn)
 {
-    static const uint32_t members[6] = {0, 0, 0, 1, 2, 3};
+    static const uint32_t members[6] = {0, 0, 0, 1, 3, 2};
     static const enum wh_cube_role roles[6] = {WH_CUBE_GUEST, WH_CUBE_HOST,   WH_CUBE_GUEST,
                                                WH_CUBE_HOST,  WH_CUBE_MEMBER, WH_CUBE_MEMBER};
     for (uint32_t rank = 0; rank < 6; rank++) {

@@ -98,11 +98,11 @@ static inline whorl_result_t world_build_rail(void *ctx, const void *chosen,
     return wh_algo_build(chosen, problem, sched_out);
 }
 
-static inline whorl_result_t world_is_prompt(void *ctx, const void *chosen,
-                                             const struct wh_problem *problem, bool *is_prompt_out)
+static inline whorl_result_t world_finds_out(void *ctx, const void *chosen,
+                                             const struct wh_problem *problem, bool *finds_out_out)
 {
     (void)ctx;
-    return wh_algo_is_prompt(chosen, problem, is_prompt_out);
+    return wh_algo_finds_out(chosen, problem, finds_out_out);
 }
 
 static const struct wh_hier_choices world_methods = {
@@ -110,7 +110,7 @@ static const struct wh_hier_choices world_methods = {
     .compose = world_compose,
     .choose_rail = world_choose_rail,
     .build_rail = world_build_rail,
-    .is_prompt = world_is_prompt,
+    .finds_out = world_finds_out,
 };
 
 /* ---- opening ---- */
