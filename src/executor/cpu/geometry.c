@@ -6,8 +6,8 @@
 /* Do chunks stand for blocks of ranks? */
 static bool is_blockwise(const struct wh_plan *plan)
 {
-    return plan->sched->coll == WH_COLL_ALL_GATHER || plan->sched->coll == WH_COLL_REDUCE_SCATTER ||
-           plan->sched->coll == WH_COLL_ALL_TO_ALL;
+    return plan->sched->coll == WH_COLL_ALL_GATHER ||
+           plan->sched->coll == WH_COLL_REDUCE_SCATTER || plan->sched->coll == WH_COLL_ALL_TO_ALL;
 }
 
 /* The buffer that has one block, this rank's own; of all_to_all none has. */
@@ -44,9 +44,9 @@ static size_t block_count(const struct wh_plan *plan, uint32_t chunk)
 /* Where a block starts in the buffer that has all of them. */
 static size_t block_displ(const struct wh_plan *plan, enum wh_buf buf, uint32_t block)
 {
-    const size_t *displs = plan->sched->coll == WH_COLL_ALL_GATHER || buf == WH_OUTPUT
-                               ? plan->op.recv_displs
-                               : plan->op.send_displs;
+    const size_t *displs =
+        plan->sched->coll == WH_COLL_ALL_GATHER || buf == WH_OUTPUT ? plan->op.recv_displs
+                                                                    : plan->op.send_displs;
     if (displs != NULL) {
         return displs[block];
     }
