@@ -47,7 +47,7 @@
 
 enum {
     WH_SECRET_NBYTES = 16, /* of a job, and of a communicator */
-    WH_PROTOCOL_VERSION = 2,
+    WH_PROTOCOL_VERSION = 3,
     WH_NONCE_NBYTES = 16,
     WH_MAC_NBYTES = 32,
     WH_SHAKE_DATA_NBYTES = 32,
@@ -84,11 +84,12 @@ struct wh_shake {
     uint8_t challenge[WH_CHALLENGE_NBYTES];
 };
 
-/** What a connection for data brings to its handshake beyond what a control connection does. */
+/** What an end may bring to its handshake beyond the secret. */
 struct wh_shake_terms {
     bool encrypts;
     uint8_t private_key[WH_SHARE_NBYTES]; /* fresh randomness, if encrypts */
-    uint8_t data[WH_SHAKE_DATA_NBYTES];   /* for the peer, see wh_shake_peer_data() */
+    uint8_t data[WH_SHAKE_DATA_NBYTES];   /* for the peer, of data connections; see
+                                           * wh_shake_peer_data() */
 };
 
 /** Begins as the one who calls; *hello_out is the first message. nonce is fresh randomness. */

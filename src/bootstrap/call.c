@@ -16,7 +16,7 @@ void wh_call_begin(struct wh_call *call, const struct wh_boot *boot, uint32_t ra
     wh_conn_init(&call->conn);
     call->rank = rank;
     call->open = true;
-    call->secret = boot->secret;
+    call->trust = &boot->trust;
     call->patience_ns = patience_ns;
     wh_come_encode(come, call->payload);
     call->greeting = (struct wh_frame){
@@ -49,7 +49,7 @@ static enum wh_call_state call_dial(struct wh_call *call)
     struct wh_addr addr;
     switch (wh_dial_advance(&call->dial, &fd, &addr)) {
     case WHORL_OK:
-        if (wh_conn_call(&call->conn, fd, &addr, WH_PURPOSE_EDGE, call->secret) != WHORL_OK) {
+        if (wh_conn_call(&call->conn, fd, &addr, WH_PURPOSE_EDGE, call->trust) != WHORL_OK) {
             wh_conn_close(&call->conn);
             return WH_CALL_SILENT;
         }

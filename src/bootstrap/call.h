@@ -26,14 +26,14 @@ struct wh_call {
     bool open; /* wh_call_begin() was called and wh_call_end() not */
     struct wh_frame greeting;
     uint8_t payload[WH_COME_NBYTES];
-    const uint8_t *secret;
+    const struct wh_trust *trust;
     struct wh_dial dial;
     struct wh_conn conn;  /* open once somebody was reached */
     bool said, heard;     /* the greeting was sent; something was answered */
     uint64_t patience_ns; /* until the other has answered */
 };
 
-/** Begins to call rank, with greeting COME or SEEK. secret stays the caller's. */
+/** Begins to call rank, with greeting COME or SEEK. boot outlives the call. */
 void wh_call_begin(struct wh_call *call, const struct wh_boot *boot, uint32_t rank,
                    enum wh_frame_type greeting, const struct wh_come *come, uint64_t patience_ns);
 

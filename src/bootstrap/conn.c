@@ -96,25 +96,43 @@ static whorl_result_t take_socket(struct wh_conn *conn, int fd, const struct wh_
     return wh_random(nonce_out, WH_NONCE_NBYTES);
 }
 
+/* Adds a fresh share to a handshake of an end that encrypts. hello_out: NULL for the one who is
+ * called. */
+static whorl_result_t add_share(struct wh_conn *conn, const struct wh_trust *trust,
+                                uint8_t *hello_out)
+{
+    struct wh_shake_terms terms = {.encrypts = true};
+    if (!trust->encrypts) {
+        return WHORL_OK;
+    }
+    whorl_result_t rc = wh_random(terms.private_key, sizeof(terms.private_key));
+    if (rc == WHORL_OK) {
+        rc = wh_shake_set_terms(&conn->shake, &terms, hello_out);
+    }
+    explicit_bzero(terms.private_key, sizeof(terms.private_key));
+    return rc;
+}
+
 whorl_result_t wh_conn_call(struct wh_conn *conn, int fd, const struct wh_addr *peer,
-                            enum wh_purpose purpose, const uint8_t secret[WH_SECRET_NBYTES])
+                            enum wh_purpose purpose, const struct wh_trust *trust)
 {
     uint8_t nonce[WH_NONCE_NBYTES], hello[WH_HELLO_NBYTES];
     whorl_result_t rc = take_socket(conn, fd, peer, nonce);
     if (rc == WHORL_OK) {
-        wh_shake_call(&conn->shake, secret, purpose, nonce, hello);
-        rc = queue_add(&conn->out, hello, sizeof(hello));
+        wh_shake_call(&conn->shake, trust->secret, purpose, nonce, hello);
+        rc = add_share(conn, trust, hello);
     }
-    return rc;
+    return rc == WHORL_OK ? queue_add(&conn->out, hello, sizeof(hello)) : rc;
 }
 
 whorl_result_t wh_conn_answer(struct wh_conn *conn, int fd, const struct wh_addr *peer,
-                              enum wh_purpose purpose, const uint8_t secret[WH_SECRET_NBYTES])
+                              enum wh_purpose purpose, const struct wh_trust *trust)
 {
     uint8_t nonce[WH_NONCE_NBYTES];
     whorl_result_t rc = take_socket(conn, fd, peer, nonce);
     if (rc == WHORL_OK) {
-        wh_shake_answer(&conn->shake, secret, purpose, nonce);
+        wh_shake_answer(&conn->shake, trust->secret, purpose, nonce);
+        rc = add_share(conn, trust, NULL);
     }
     return rc;
 }
@@ -127,6 +145,8 @@ void wh_conn_close(struct wh_conn *conn)
         close(conn->fd);
     }
     wh_shake_fini(&conn->shake);
+    wh_seal_destroy(conn->seal);
+    wh_seal_destroy(conn->unseal);
     queue_free(&conn->in);
     queue_free(&conn->out);
     wh_conn_init(conn);
@@ -140,9 +160,11 @@ const char *wh_conn_why(const struct wh_conn *conn, whorl_result_t rc)
     case WHORL_E_UNSUPPORTED:
         return "it speaks another version of the protocol";
     case WHORL_E_TRUST:
-        return "it does not know this job's secret, or this is another job";
+        return conn->proved ? "what it sent was changed on the way"
+                            : "it does not know this job's secret, or this is another job";
     case WHORL_E_CONFIG:
-        return "one of the two ends encrypts and the other does not";
+        return conn->shake.encrypts ? "it does not encrypt (WHORL_ENCRYPT), and this rank does"
+                                    : "it encrypts (WHORL_ENCRYPT), and this rank does not";
     case WHORL_E_NOMEM:
         return "out of memory";
     default:
@@ -184,7 +206,15 @@ static void flush(struct wh_conn *conn)
     }
 }
 
-/* Bytes that the head of the next frame, or its payload, still lacks: what is worth asking for. */
+/* Bytes of a whole frame, with its tag if there is one. */
+static size_t frame_nbytes(const struct wh_frame *frame, const struct wh_seal *seal)
+{
+    return WH_HEAD_NBYTES + (size_t)frame->payload_nbytes +
+           (seal != NULL ? WH_SEAL_TAG_NBYTES : 0);
+}
+
+/* Bytes that the head of the next frame, or the rest of it, still lacks: what is worth asking
+ * for. */
 static size_t lacking(const struct wh_conn *conn)
 {
     if (!conn->proved) {
@@ -194,10 +224,29 @@ static size_t lacking(const struct wh_conn *conn)
     struct wh_frame frame;
     size_t have = queue_nbytes(&conn->in);
     if (have >= WH_HEAD_NBYTES && wh_head_decode(conn->in.bytes + conn->in.begin, &frame) &&
-        WH_HEAD_NBYTES + (size_t)frame.payload_nbytes > have) {
-        return wh_max_size(READ_NBYTES, WH_HEAD_NBYTES + frame.payload_nbytes - have);
+        frame_nbytes(&frame, conn->unseal) > have) {
+        return wh_max_size(READ_NBYTES, frame_nbytes(&frame, conn->unseal) - have);
     }
     return READ_NBYTES;
+}
+
+/* The handshake is over: what comes next is frames, sealed if both ends encrypt. */
+static whorl_result_t begin_frames(struct wh_conn *conn)
+{
+    whorl_result_t rc = WHORL_OK;
+    if (conn->shake.encrypts) {
+        uint8_t send_key[WH_SEAL_KEY_NBYTES], recv_key[WH_SEAL_KEY_NBYTES];
+        wh_shake_keys(&conn->shake, send_key, recv_key);
+        rc = wh_seal_create(send_key, &conn->seal);
+        if (rc == WHORL_OK) {
+            rc = wh_seal_create(recv_key, &conn->unseal);
+        }
+        explicit_bzero(send_key, sizeof(send_key));
+        explicit_bzero(recv_key, sizeof(recv_key));
+    }
+    conn->proved = rc == WHORL_OK;
+    wh_shake_fini(&conn->shake);
+    return rc;
 }
 
 /* Lets the handshake take a message that is complete, or look at what there is of one. */
@@ -220,8 +269,7 @@ static whorl_result_t shake(struct wh_conn *conn)
     whorl_result_t add_rc = queue_add(&conn->out, reply, reply_nbytes);
     flush(conn);
     if (rc == WHORL_OK) {
-        conn->proved = true;
-        wh_shake_fini(&conn->shake);
+        rc = begin_frames(conn);
     }
     return rc < 0 ? rc : add_rc;
 }
@@ -276,6 +324,16 @@ whorl_result_t wh_conn_advance(struct wh_conn *conn)
 
 /* ---- frames --------------------------------------------------------------------------------- */
 
+/* Decrypts a frame that is here as a whole, in place. */
+static whorl_result_t open_frame(struct wh_conn *conn, uint8_t *bytes, uint32_t payload_nbytes)
+{
+    uint8_t *payload = bytes + WH_HEAD_NBYTES;
+    const struct wh_room room = {payload, payload_nbytes};
+    return wh_unseal(conn->unseal, (struct wh_bytes){bytes, WH_HEAD_NBYTES},
+                     (struct wh_bytes){payload, payload_nbytes}, &room, 1,
+                     payload + payload_nbytes);
+}
+
 whorl_result_t wh_conn_next(struct wh_conn *conn, struct wh_frame *frame_out)
 {
     if (conn->taken_nbytes > 0) {
@@ -288,15 +346,19 @@ whorl_result_t wh_conn_next(struct wh_conn *conn, struct wh_frame *frame_out)
     }
 
     struct wh_frame frame;
-    const uint8_t *bytes = conn->in.bytes + conn->in.begin;
+    uint8_t *bytes = conn->in.bytes + conn->in.begin;
     if (!wh_head_decode(bytes, &frame)) {
-        return WHORL_E_ARG;
+        return conn->unseal != NULL ? WHORL_E_TRUST : WHORL_E_ARG;
     }
-    if (have < WH_HEAD_NBYTES + (size_t)frame.payload_nbytes) {
+    size_t nbytes = frame_nbytes(&frame, conn->unseal);
+    if (have < nbytes) {
         return WHORL_IN_PROGRESS;
     }
+    if (conn->unseal != NULL && open_frame(conn, bytes, frame.payload_nbytes) != WHORL_OK) {
+        return WHORL_E_TRUST;
+    }
     frame.payload = bytes + WH_HEAD_NBYTES;
-    conn->taken_nbytes = WH_HEAD_NBYTES + (size_t)frame.payload_nbytes;
+    conn->taken_nbytes = nbytes;
     *frame_out = frame;
     return WHORL_OK;
 }
@@ -308,16 +370,25 @@ whorl_result_t wh_conn_post(struct wh_conn *conn, const struct wh_frame *frame)
     if (conn->deaf) {
         return WHORL_OK;
     }
-    uint8_t head[WH_HEAD_NBYTES];
-    wh_head_encode(frame, head);
-    whorl_result_t rc = queue_reserve(&conn->out, sizeof(head) + frame->payload_nbytes);
+    size_t nbytes = frame_nbytes(frame, conn->seal);
+    whorl_result_t rc = queue_reserve(&conn->out, nbytes);
     if (rc != WHORL_OK) {
         return rc;
     }
-    (void)queue_add(&conn->out, head, sizeof(head));
-    (void)queue_add(&conn->out, frame->payload, frame->payload_nbytes);
-    flush(conn);
-    return WHORL_OK;
+    uint8_t *head = conn->out.bytes + conn->out.end, *payload = head + WH_HEAD_NBYTES;
+    wh_head_encode(frame, head);
+    if (conn->seal != NULL) {
+        const struct wh_bytes part = {frame->payload, frame->payload_nbytes};
+        rc = wh_seal(conn->seal, (struct wh_bytes){head, WH_HEAD_NBYTES}, &part, 1, payload,
+                     payload + frame->payload_nbytes);
+    } else if (frame->payload_nbytes > 0) {
+        memcpy(payload, frame->payload, frame->payload_nbytes);
+    }
+    if (rc == WHORL_OK) {
+        conn->out.end += nbytes;
+        flush(conn);
+    }
+    return rc;
 }
 
 bool wh_conn_has_output(const struct wh_conn *conn)

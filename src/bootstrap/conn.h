@@ -2,12 +2,16 @@
 /*
  * One control connection: handshake, then frames in both directions. Nothing here waits; whoever
  * owns the connection polls its socket and calls wh_conn_advance().
+ *
+ * Where both ends encrypt, a frame is a sealed record: its head as it is, its payload encrypted,
+ * and a tag that covers both. So no frame can be changed, repeated, left out or made up on the way.
  */
 #ifndef WH_BOOTSTRAP_CONN_H
 #define WH_BOOTSTRAP_CONN_H
 
 #include "base/handshake.h"
 #include "base/macros.h"
+#include "base/seal.h"
 #include "base/sock.h"
 #include "bootstrap/frame.h"
 
@@ -29,6 +33,7 @@ struct wh_conn {
     bool ended;  /* nothing more will come */
     int error;   /* errno that ended it; 0: the peer closed in good order */
     struct wh_shake shake;
+    struct wh_seal *seal, *unseal; /* NULL: plain, or not proved yet */
     size_t taken_nbytes; /* of the frame that wh_conn_next() returned last */
     struct wh_queue in, out;
 };
@@ -36,16 +41,21 @@ struct wh_conn {
 /** Nothing open; wh_conn_close() is allowed. */
 void wh_conn_init(struct wh_conn *conn);
 
+/** What a handshake rests on: the same at both ends. */
+struct wh_trust {
+    uint8_t secret[WH_SECRET_NBYTES];
+    bool encrypts;
+};
+
 /** Starts the handshake as the caller, who has connected fd to peer. fd is conn's from now on, also
  *  after a failure. */
 WH_MUST_CHECK whorl_result_t wh_conn_call(struct wh_conn *conn, int fd, const struct wh_addr *peer,
-                                          enum wh_purpose purpose,
-                                          const uint8_t secret[WH_SECRET_NBYTES]);
+                                          enum wh_purpose purpose, const struct wh_trust *trust);
 
 /** Starts the handshake as the one who is called. The same. */
 WH_MUST_CHECK whorl_result_t wh_conn_answer(struct wh_conn *conn, int fd,
                                             const struct wh_addr *peer, enum wh_purpose purpose,
-                                            const uint8_t secret[WH_SECRET_NBYTES]);
+                                            const struct wh_trust *trust);
 
 /** What to poll for: POLLIN, POLLOUT. */
 short wh_conn_events(const struct wh_conn *conn);
@@ -59,7 +69,8 @@ short wh_conn_events(const struct wh_conn *conn);
 WH_MUST_CHECK whorl_result_t wh_conn_advance(struct wh_conn *conn);
 
 /** The next whole frame that has come; its payload is valid until the next call on conn.
- *  WHORL_IN_PROGRESS: none yet; WHORL_E_ARG: what came is no frame. */
+ *  WHORL_IN_PROGRESS: none yet; WHORL_E_ARG: what came is no frame; WHORL_E_TRUST: it is not as the
+ *  peer sealed it. */
 WH_MUST_CHECK whorl_result_t wh_conn_next(struct wh_conn *conn, struct wh_frame *frame_out);
 
 /** Queues a frame, and sends what fits now. Only when conn->proved. */

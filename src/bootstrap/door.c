@@ -140,7 +140,7 @@ static void guest_add(struct wh_boot *boot, int fd, const struct wh_addr *peer)
     guest->deadline_ns = wh_deadline_after_ms(STRANGER_MS);
     boot->guests[slot] = guest;
     boot->nstrangers++;
-    if (wh_conn_answer(&guest->conn, fd, peer, WH_PURPOSE_EDGE, boot->secret) != WHORL_OK) {
+    if (wh_conn_answer(&guest->conn, fd, peer, WH_PURPOSE_EDGE, &boot->trust) != WHORL_OK) {
         guest_remove(boot, slot);
         return;
     }

@@ -30,12 +30,14 @@ enum {
     AGAIN_PAUSE_MS = 50,
     STAGGER_FROM = 4096, /* from so many ranks on they do not come all at once, but one every ... */
     STAGGER_NS = 100 * 1000,
+    STAGGER_SEALED_NS = 400 * 1000, /* of ranks that encrypt, for whom the root has to work more */
     POLL_MS_MAX = 60 * 1000,
 };
 
 /* The search for the root. */
 struct search {
     const struct wh_ticket *ticket;
+    const struct wh_trust *trust;
     uint64_t begin_ns, deadline_ns;
     struct wh_dial dial;
     whorl_result_t stranger; /* what kind of stranger answered somewhere; WHORL_OK: none */
@@ -96,7 +98,7 @@ static bool search_prove(struct search *search, int fd, const struct wh_addr *ad
                          struct wh_conn *conn)
 {
     uint64_t shake_ns = earlier(wh_deadline_after_ms(SHAKE_MS), search->deadline_ns);
-    whorl_result_t rc = wh_conn_call(conn, fd, addr, WH_PURPOSE_JOIN, search->ticket->secret);
+    whorl_result_t rc = wh_conn_call(conn, fd, addr, WH_PURPOSE_JOIN, search->trust);
     while (rc == WHORL_OK && !conn->proved && !conn->ended) {
         rc = conn_wait(conn, shake_ns);
     }
@@ -104,7 +106,8 @@ static bool search_prove(struct search *search, int fd, const struct wh_addr *ad
         return true;
     }
 
-    bool stranger = rc == WHORL_E_TRUST || rc == WHORL_E_UNSUPPORTED || rc == WHORL_E_ARG;
+    bool stranger = rc == WHORL_E_TRUST || rc == WHORL_E_UNSUPPORTED || rc == WHORL_E_ARG ||
+                    rc == WHORL_E_CONFIG;
     if (stranger && search->stranger != WHORL_E_TRUST) {
         search->stranger = rc;
         search->stranger_addr = *addr;
@@ -134,6 +137,11 @@ static whorl_result_t search_fail(const struct search *search)
                        addr, search->stranger_version, WH_PROTOCOL_VERSION);
     case WHORL_E_ARG:
         return wh_fail(WHORL_E_TRUST, WH_SUBSYS_BOOTSTRAP, "no root of this job at %s", why);
+    case WHORL_E_CONFIG:
+        return wh_fail(WHORL_E_CONFIG, WH_SUBSYS_BOOTSTRAP,
+                       "WHORL_ENCRYPT=%d here, but not at the root at %s: set it on all ranks, or "
+                       "on none",
+                       search->trust->encrypts, addr);
     default:
         break;
     }
@@ -143,11 +151,12 @@ static whorl_result_t search_fail(const struct search *search)
 }
 
 /* Connects to the root and proves; conn is then the caller's. Errors are reported. */
-static whorl_result_t find_root(const struct wh_ticket *ticket, uint64_t deadline_ns,
-                                struct wh_conn *conn)
+static whorl_result_t find_root(const struct wh_ticket *ticket, const struct wh_trust *trust,
+                                uint64_t deadline_ns, struct wh_conn *conn)
 {
     struct search search = {
         .ticket = ticket,
+        .trust = trust,
         .begin_ns = wh_now_ns(),
         .deadline_ns = deadline_ns,
     };
@@ -236,7 +245,7 @@ static whorl_result_t ask_root(struct wh_boot *boot, const struct wh_ticket *tic
                                uint64_t deadline_ns)
 {
     struct wh_conn conn;
-    whorl_result_t rc = find_root(ticket, deadline_ns, &conn);
+    whorl_result_t rc = find_root(ticket, &boot->trust, deadline_ns, &conn);
     if (rc != WHORL_OK) {
         return rc;
     }
@@ -352,13 +361,16 @@ static whorl_result_t join(struct wh_boot *boot, const struct wh_ticket *ticket,
     if (rc == WHORL_OK) {
         rc = wh_self_listen(loopback, 0, &boot->listener, &boot->self.port);
     }
+    if (rc == WHORL_OK) {
+        rc = wh_self_trust(ticket, &boot->trust);
+    }
     if (rc != WHORL_OK) {
         return rc;
     }
 
-    memcpy(boot->secret, ticket->secret, sizeof(boot->secret));
     if (boot->nranks >= STAGGER_FROM) {
-        uint64_t begin_ns = wh_now_ns() + (uint64_t)boot->rank * STAGGER_NS;
+        uint64_t each_ns = boot->trust.encrypts ? STAGGER_SEALED_NS : STAGGER_NS;
+        uint64_t begin_ns = wh_now_ns() + (uint64_t)boot->rank * each_ns;
         (void)poll(NULL, 0, wh_ms_until(earlier(begin_ns, deadline_ns), POLL_MS_MAX));
     }
     rc = wh_join_root(boot, ticket, deadline_ns);
@@ -368,7 +380,7 @@ static whorl_result_t join(struct wh_boot *boot, const struct wh_ticket *ticket,
     uint64_t least_ns = wh_deadline_after_ms(MESH_MS_MIN);
     least_ns = least_ns > deadline_ns ? least_ns : deadline_ns;
     bool large = boot->nranks > WH_ROOT_HELD_MAX;
-    rc = wh_join_mesh(boot, ticket, boot->listener, large ? deadline_ns : least_ns);
+    rc = wh_join_mesh(boot, boot->listener, large ? deadline_ns : least_ns);
     if (rc == WHORL_E_TIMEOUT && large) {
         rc = ask_why(boot, ticket);
     }

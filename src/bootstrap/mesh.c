@@ -45,7 +45,6 @@ struct caller {
 
 struct mesh {
     struct wh_boot *boot;
-    const uint8_t *secret;
     int listener;
     uint64_t deadline_ns;
     struct call calls[WH_ROUNDS_MAX + 1]; /* the last one: to the left neighbour */
@@ -187,7 +186,7 @@ static void call_dial(struct mesh *mesh, uint32_t k)
         call_failed(mesh, k);
     } else if (rc == WHORL_OK) {
         call->due_ns = wh_deadline_after_ms(SHAKE_MS);
-        rc = wh_conn_call(&call->conn, fd, &addr, WH_PURPOSE_EDGE, mesh->secret);
+        rc = wh_conn_call(&call->conn, fd, &addr, WH_PURPOSE_EDGE, &mesh->boot->trust);
         if (rc != WHORL_OK) {
             call_reject(mesh, k, wh_conn_why(&call->conn, rc), false);
         }
@@ -223,7 +222,8 @@ static void call_talk(struct mesh *mesh, uint32_t k)
             call_reject(mesh, k, "another rank answers there", true);
         }
     } else if (rc != WHORL_IN_PROGRESS || call->conn.ended) {
-        bool stranger = rc == WHORL_E_TRUST || rc == WHORL_E_ARG || rc == WHORL_E_UNSUPPORTED;
+        bool stranger = rc == WHORL_E_TRUST || rc == WHORL_E_ARG || rc == WHORL_E_UNSUPPORTED ||
+                        rc == WHORL_E_CONFIG;
         rc = rc == WHORL_IN_PROGRESS ? WHORL_OK : rc;
         call_reject(mesh, k,
                     call->conn.error != 0 ? "it closed the connection"
@@ -339,7 +339,8 @@ static void callers_accept(struct mesh *mesh)
         }
         struct caller *caller = &mesh->callers[mesh->ncallers];
         caller->deadline_ns = wh_deadline_after_ms(CALLER_MS);
-        if (wh_conn_answer(&caller->conn, fd, &peer, WH_PURPOSE_EDGE, mesh->secret) == WHORL_OK) {
+        if (wh_conn_answer(&caller->conn, fd, &peer, WH_PURPOSE_EDGE, &mesh->boot->trust) ==
+            WHORL_OK) {
             mesh->ncallers++;
         } else {
             wh_conn_close(&caller->conn);
@@ -512,15 +513,13 @@ static void mesh_time_out(struct mesh *mesh)
     mesh_break(mesh, &failure);
 }
 
-whorl_result_t wh_join_mesh(struct wh_boot *boot, const struct wh_ticket *ticket, int listener,
-                            uint64_t deadline_ns)
+whorl_result_t wh_join_mesh(struct wh_boot *boot, int listener, uint64_t deadline_ns)
 {
     struct mesh *mesh = calloc(1, sizeof(*mesh));
     if (mesh == NULL) {
         return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_BOOTSTRAP, "no memory to join");
     }
     mesh->boot = boot;
-    mesh->secret = ticket->secret;
     mesh->listener = listener;
     mesh->deadline_ns = deadline_ns;
     for (uint32_t i = 0; i <= WH_ROUNDS_MAX; i++) {

@@ -62,7 +62,7 @@ void wh_rank_destroy(struct wh_boot *boot)
     }
     wh_door_close(boot);
     pthread_cond_destroy(&boot->changed);
-    OPENSSL_cleanse(boot->secret, sizeof(boot->secret));
+    OPENSSL_cleanse(&boot->trust, sizeof(boot->trust));
     free(boot->asked);
     free(boot->contacts);
     free(boot->regroup.states);
@@ -240,15 +240,19 @@ static bool take(struct wh_boot *boot, uint32_t index, const struct wh_frame *fr
     }
 }
 
-/* The connection of an edge has ended, or what came over it makes no sense. */
-static void edge_lost(struct wh_boot *boot, struct wh_edge *edge, bool nonsense)
+/* The connection of an edge has ended, or, with rc an error, what came over it makes no sense. */
+static void edge_lost(struct wh_boot *boot, struct wh_edge *edge, whorl_result_t rc)
 {
     if (!edge->left && !boot->failed) {
         struct wh_boot_failure failure = {.rc = WHORL_E_PEER};
         char who[WH_MEMBER_TEXT_NBYTES];
         wh_member_print(&edge->peer, who);
         int error = edge->conn.error;
-        if (nonsense) {
+        if (rc == WHORL_E_TRUST) {
+            failure.rc = rc;
+            snprintf(failure.text, sizeof(failure.text),
+                     "what %s sent was changed on the way: somebody is between the two", who);
+        } else if (rc < 0) {
             snprintf(failure.text, sizeof(failure.text), "%s sent what is not this protocol", who);
         } else if (error == 0 || error == ECONNRESET) {
             snprintf(failure.text, sizeof(failure.text),
@@ -271,15 +275,14 @@ void wh_rank_edge_ready(struct wh_boot *boot, uint32_t index)
     assert(edge->up);
 
     struct wh_frame frame;
-    bool nonsense = wh_conn_advance(&edge->conn) != WHORL_OK;
-    whorl_result_t rc = nonsense ? WHORL_E_ARG : wh_conn_next(&edge->conn, &frame);
+    whorl_result_t rc = wh_conn_advance(&edge->conn);
+    rc = rc != WHORL_OK ? rc : wh_conn_next(&edge->conn, &frame);
     while (rc == WHORL_OK) {
         rc = take(boot, index, &frame) ? wh_conn_next(&edge->conn, &frame) : WHORL_E_ARG;
     }
 
-    nonsense = rc != WHORL_IN_PROGRESS;
-    if (nonsense || edge->conn.ended) {
-        edge_lost(boot, edge, nonsense);
+    if (rc != WHORL_IN_PROGRESS || edge->conn.ended) {
+        edge_lost(boot, edge, rc);
     } else {
         wh_service_arm(boot, index);
     }

@@ -60,7 +60,7 @@ struct wh_boot {
     /* Set by wh_boot_join(), read-only after. */
     uint32_t rank, nranks, nrounds;
     struct wh_member self;
-    uint8_t secret[WH_SECRET_NBYTES];
+    struct wh_trust trust;
     uint8_t *contacts; /* WH_CONTACT_NBYTES for each rank; NULL if it is alone */
     void (*on_failure)(void *ctx, whorl_result_t rc, const char *text);
     void (*on_status)(void *ctx, uint8_t status_out[WH_STATUS_NBYTES]);

@@ -102,7 +102,7 @@ static uint64_t soonest(uint64_t a_ns, uint64_t b_ns)
 static enum next take_verdict(struct survivor *me, const uint8_t *payload, size_t nbytes)
 {
     struct wh_boot *boot = me->boot;
-    whorl_result_t rc = wh_verdict_read(boot->secret, boot->regroup.epoch, payload, nbytes,
+    whorl_result_t rc = wh_verdict_read(boot->trust.secret, boot->regroup.epoch, payload, nbytes,
                                         boot->nranks, me->alive, me->id);
     bool sane = rc != WHORL_E_ARG;
     wh_service_lock();
@@ -401,7 +401,7 @@ static whorl_result_t judge(struct survivor *me, uint8_t *payload)
     for (uint32_t rank = 0; rank < boot->nranks; rank++) {
         me->alive[rank] = boot->regroup.states[rank] == WH_SURVIVOR_HELD;
     }
-    rc = wh_verdict_make(boot->secret, boot->regroup.epoch, me->alive, boot->nranks, &ticket,
+    rc = wh_verdict_make(boot->trust.secret, boot->regroup.epoch, me->alive, boot->nranks, &ticket,
                          payload);
     if (rc == WHORL_OK) {
         wh_ticket_encode(&ticket, me->id);

@@ -27,7 +27,7 @@
 #include "base/crypto.h"
 #include "base/log.h"
 #include "base/thread.h"
-#include "bootstrap/conn.h"
+#include "bootstrap/self.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -57,7 +57,7 @@ struct guest {
 };
 
 struct root {
-    uint8_t secret[WH_SECRET_NBYTES];
+    struct wh_trust trust;
     int listener;
     uint64_t accept_at_ns; /* not before */
 
@@ -104,7 +104,7 @@ static whorl_result_t guests_add(struct root *root, int fd, const struct wh_addr
         close(fd);
         return WHORL_E_NOMEM;
     }
-    whorl_result_t rc = wh_conn_answer(&guest->conn, fd, peer, WH_PURPOSE_JOIN, root->secret);
+    whorl_result_t rc = wh_conn_answer(&guest->conn, fd, peer, WH_PURPOSE_JOIN, &root->trust);
     if (rc != WHORL_OK) {
         wh_conn_close(&guest->conn);
         free(guest);
@@ -202,12 +202,6 @@ static void close_door(struct root *root)
     root->listener = -1;
     root->welcomed = true;
     wh_log(WH_LOG_INFO, WH_SUBSYS_BOOTSTRAP, "all %u ranks have joined", root->nranks);
-}
-
-static void welcome_all(struct root *root)
-{
-    close_door(root);
-    answer_all(root, welcome);
 }
 
 static bool root_is_large(const struct root *root)
@@ -329,21 +323,22 @@ static bool guest_seat(struct root *root, struct guest *guest)
     if (!seat_take(root, &guest->member)) {
         return false;
     }
-    bool all = root->nseated == root->nranks;
-    if (!root_is_large(root)) {
-        root->nstrangers--;
-        guest->seated = true;
-        if (all) {
-            welcome_all(root);
-        }
-        return true;
-    }
-    if (all) {
+    if (root->nseated == root->nranks) {
         close_door(root);
     }
-    tell_neighbours(root, guest);
+    if (root_is_large(root)) {
+        tell_neighbours(root, guest);
+        return true;
+    }
+    root->nstrangers--;
+    guest->seated = true;
+    if (root->welcomed) {
+        answer_all(root, welcome);
+    }
     return true;
 }
+
+static const struct wh_boot_failure no_memory = {WHORL_E_NOMEM, "the root has no memory"};
 
 /* A guest has proved itself and says who it is. False: not in a way that can be understood. */
 static bool guest_sit(struct root *root, struct guest *guest, const struct wh_frame *frame)
@@ -366,8 +361,7 @@ static bool guest_sit(struct root *root, struct guest *guest, const struct wh_fr
         return true;
     }
     if (root->nranks == 0 && !seats_open(root, member->nranks)) {
-        failure = (struct wh_boot_failure){.rc = WHORL_E_NOMEM, .text = "the root has no memory"};
-        guest_refuse(root, guest, &failure);
+        guest_refuse(root, guest, &no_memory);
         return true;
     }
 
@@ -378,8 +372,7 @@ static bool guest_sit(struct root *root, struct guest *guest, const struct wh_fr
         guest->seated = true;
         refuse_all(root, &failure);
     } else if (!guest_seat(root, guest)) {
-        failure = (struct wh_boot_failure){.rc = WHORL_E_NOMEM, .text = "the root has no memory"};
-        guest_refuse(root, guest, &failure);
+        guest_refuse(root, guest, &no_memory);
     }
     return true;
 }
@@ -401,21 +394,42 @@ static void guest_lost(struct root *root, uint32_t i)
     refuse_all(root, &failure);
 }
 
+/* A rank of this job that encrypts while the root does not, or the other way round: those who wait
+ * for it wait in vain. Which one it is it has not said. */
+static void guest_misfits(struct root *root, uint32_t i)
+{
+    struct wh_boot_failure failure = {.rc = WHORL_E_CONFIG};
+    char addr[WH_ADDR_TEXT_NBYTES];
+    snprintf(failure.text, sizeof(failure.text),
+             "WHORL_ENCRYPT=%d at the root, but not on the rank that called from %s: set it on all "
+             "ranks, or on none",
+             root->trust.encrypts, wh_addr_print(&root->guests[i]->conn.peer, addr));
+    guest_drop(root, i, "not all ranks encrypt");
+    if (root->nranks > 0 && !root->welcomed && !root->refusing) {
+        refuse_all(root, &failure);
+    }
+}
+
 /* Returns false if guests[i] was removed. */
 static bool guest_advance(struct root *root, uint32_t i)
 {
     struct guest *guest = root->guests[i];
     whorl_result_t rc = wh_conn_advance(&guest->conn);
-    if (rc != WHORL_OK) {
+    if (rc == WHORL_E_CONFIG) {
+        guest_misfits(root, i);
+    } else if (rc != WHORL_OK) {
         guest_drop(root, i, wh_conn_why(&guest->conn, rc));
+    }
+    if (rc != WHORL_OK) {
         return false;
     }
 
     struct wh_frame frame;
     if (guest_is_stranger(guest)) {
         rc = wh_conn_next(&guest->conn, &frame);
-        if (rc == WHORL_E_ARG || (rc == WHORL_OK && !guest_sit(root, guest, &frame))) {
-            guest_drop(root, i, "its message makes no sense");
+        if (rc < 0 || (rc == WHORL_OK && !guest_sit(root, guest, &frame))) {
+            guest_drop(root, i, rc == WHORL_E_TRUST ? wh_conn_why(&guest->conn, rc)
+                                                    : "its message makes no sense");
             return false;
         }
     }
@@ -540,7 +554,7 @@ static void root_destroy(struct root *root)
     if (root->listener >= 0) {
         close(root->listener);
     }
-    OPENSSL_cleanse(root->secret, sizeof(root->secret));
+    OPENSSL_cleanse(&root->trust, sizeof(root->trust));
     for (uint32_t rank = 0; rank < root->nranks; rank++) {
         free(root->seats[rank]);
     }
@@ -553,10 +567,8 @@ static void root_destroy(struct root *root)
 static void *root_run(void *arg)
 {
     struct root *root = arg;
-    uint64_t due_ns = expire(root);
-    while (!root_is_over(root)) {
+    for (uint64_t due_ns = expire(root); !root_is_over(root); due_ns = expire(root)) {
         root_poll(root, due_ns);
-        due_ns = expire(root);
     }
     root_destroy(root);
     return NULL;
@@ -565,22 +577,23 @@ static void *root_run(void *arg)
 whorl_result_t wh_root_start(const struct wh_ticket *ticket, int listener)
 {
     struct root *root = calloc(1, sizeof(*root));
-    struct pollfd *pfds = calloc(1, sizeof(*pfds));
-    if (root == NULL || pfds == NULL) {
-        free(root);
-        free(pfds);
+    if (root == NULL) {
         close(listener);
         return wh_fail(WHORL_E_NOMEM, WH_SUBSYS_BOOTSTRAP, "no memory for the root");
     }
 
     root->listener = listener;
-    root->pfds = pfds;
-    memcpy(root->secret, ticket->secret, WH_SECRET_NBYTES);
-    int error = wh_thread_start(NULL, root_run, root);
-    if (error != 0) {
-        root_destroy(root);
-        errno = error;
-        return wh_fail_sys(WH_SUBSYS_BOOTSTRAP, "cannot start the root's thread");
+    root->pfds = calloc(1, sizeof(*root->pfds));
+    whorl_result_t rc =
+        root->pfds != NULL
+            ? wh_self_trust(ticket, &root->trust)
+            : wh_fail(WHORL_E_NOMEM, WH_SUBSYS_BOOTSTRAP, "no memory for the root");
+    errno = rc == WHORL_OK ? wh_thread_start(NULL, root_run, root) : 0;
+    if (errno != 0) {
+        rc = wh_fail_sys(WH_SUBSYS_BOOTSTRAP, "cannot start the root's thread");
     }
-    return WHORL_OK;
+    if (rc != WHORL_OK) {
+        root_destroy(root);
+    }
+    return rc;
 }

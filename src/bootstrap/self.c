@@ -33,6 +33,17 @@ whorl_result_t wh_self_addrs(struct wh_addr addrs_out[WH_NADDRS_MAX], uint32_t *
     return rc;
 }
 
+whorl_result_t wh_self_trust(const struct wh_ticket *ticket, struct wh_trust *trust_out)
+{
+    const struct wh_config *config;
+    whorl_result_t rc = wh_config_get(&config);
+    if (rc == WHORL_OK) {
+        memcpy(trust_out->secret, ticket->secret, sizeof(trust_out->secret));
+        trust_out->encrypts = config->encrypt;
+    }
+    return rc;
+}
+
 whorl_result_t wh_self_listen(const struct wh_addr *loopback, uint16_t port, int *fd_out,
                               uint16_t *port_out)
 {

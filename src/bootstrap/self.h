@@ -5,7 +5,7 @@
 
 #include "base/macros.h"
 #include "base/sock.h"
-#include "bootstrap/frame.h"
+#include "bootstrap/conn.h"
 
 /** WHORL_SOCKET_FAMILY. WHORL_E_CONFIG, reported. */
 WH_MUST_CHECK whorl_result_t wh_self_family(enum wh_family *family_out);
@@ -13,6 +13,11 @@ WH_MUST_CHECK whorl_result_t wh_self_family(enum wh_family *family_out);
 /** The addresses of this host that WHORL_SOCKET_IFNAME allows. WHORL_E_CONFIG, reported. */
 WH_MUST_CHECK whorl_result_t wh_self_addrs(struct wh_addr addrs_out[WH_NADDRS_MAX],
                                            uint32_t *naddrs_out);
+
+/** What this process's handshakes rest on: the secret of ticket, and WHORL_ENCRYPT. The caller
+ *  wipes it. WHORL_E_CONFIG, reported. */
+WH_MUST_CHECK whorl_result_t wh_self_trust(const struct wh_ticket *ticket,
+                                           struct wh_trust *trust_out);
 
 /**
  * Listens on port (0: a free one): only at loopback if that is not NULL, else on all interfaces of

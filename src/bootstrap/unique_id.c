@@ -114,7 +114,7 @@ static whorl_result_t split_secret(const struct wh_boot *boot, const uint8_t ven
                                    uint8_t secret_out[WH_SECRET_NBYTES])
 {
     whorl_result_t rc =
-        wh_secret_derive(boot->secret, "whorl split", venue, WH_VENUE_NBYTES, secret_out);
+        wh_secret_derive(boot->trust.secret, "whorl split", venue, WH_VENUE_NBYTES, secret_out);
     return rc == WHORL_OK ? rc : wh_fail(rc, WH_SUBSYS_BOOTSTRAP, "no memory to make a new secret");
 }
 

@@ -157,6 +157,14 @@ Test(shrink, may_leave_a_single_rank, .timeout = 120)
     expect_recovery(3, 1 << 0 | 1 << 2, 1000);
 }
 
+Test(shrink, goes_on_encrypted, .timeout = 120)
+{
+    static const char *const env[] = {"WHORL_TRANSPORTS=tcp", "WHORL_ENCRYPT=1", NULL};
+    struct plan plan = {1 << 1, 1 << 20};
+    ranks_run(&(struct ranks_job){
+        .nprocesses = 4, .run = die_and_shrink, .arg = &plan, .env = env, .may_die = 1 << 1});
+}
+
 /* ---- of a communicator that works ----------------------------------------------------------- */
 
 static void leave_two_out(struct rank *rank)

@@ -2,8 +2,9 @@
 /*
  * Fuzzes what a rank does with what comes over its connections after the handshake: as bytes, and
  * as frames whose heads are right and whose contents are anything. Over an edge, before the rank
- * begins an all-gather and asks for statuses; and at its door, in every phase of a regroup. Nobody
- * listens at the other ends, and no thread of the service runs. The first byte chooses.
+ * begins an all-gather and asks for statuses; and at its door, in every phase of a regroup; in
+ * clear and sealed. Nobody listens at the other ends, and no thread of the service runs. The first
+ * byte chooses.
  *
  * Build with clang -fsanitize=fuzzer,address,undefined.
  */
@@ -58,14 +59,26 @@ static void take_bytes(struct input *in, uint8_t *out, size_t nbytes)
 
 /* ---- connections ----------------------------------------------------------------------------- */
 
+/* How what the input says is sent. */
+struct manner {
+    bool raw;    /* the bytes themselves, and not frames */
+    bool sealed; /* over connections that encrypt; raw: by somebody without the keys */
+};
+
+static const uint8_t key[WH_SEAL_KEY_NBYTES] = "the key of both directions";
+
 /* A connection whose handshake is over. Returns the other end. */
-static int connect_to(struct wh_conn *conn)
+static int connect_to(struct wh_conn *conn, struct manner manner)
 {
     int fds[2];
     check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
     wh_conn_init(conn);
     conn->fd = fds[0];
     conn->proved = true;
+    if (manner.sealed) {
+        check(wh_seal_create(key, &conn->seal) == WHORL_OK &&
+              wh_seal_create(key, &conn->unseal) == WHORL_OK);
+    }
     return fds[1];
 }
 
@@ -103,19 +116,32 @@ static size_t write_frame(struct input *in, uint8_t *out, size_t room_nbytes)
     return 0;
 }
 
-/* Sends what the input says: frames, or, if raw, the bytes themselves. */
-static void send_all(struct input *in, bool raw, int fd)
+/* Seals a frame where it is, and returns its bytes with the tag. */
+static size_t seal_frame(struct wh_seal *seal, uint8_t *frame, size_t nbytes)
 {
-    static uint8_t wire[WIRE_NBYTES_MAX];
+    uint8_t *payload = frame + WH_HEAD_NBYTES;
+    const struct wh_bytes part = {payload, nbytes - WH_HEAD_NBYTES};
+    check(wh_seal(seal, (struct wh_bytes){frame, WH_HEAD_NBYTES}, &part, 1, payload,
+                  frame + nbytes) == WHORL_OK);
+    return nbytes + WH_SEAL_TAG_NBYTES;
+}
+
+/* Sends what the input says. */
+static void send_all(struct input *in, struct manner manner, int fd)
+{
+    static uint8_t wire[WIRE_NBYTES_MAX + WH_SEAL_TAG_NBYTES];
     size_t nbytes = 0, n = 1;
-    if (raw) {
-        nbytes = in->nbytes < sizeof(wire) ? in->nbytes : sizeof(wire);
+    struct wh_seal *seal;
+    check(wh_seal_create(key, &seal) == WHORL_OK);
+    if (manner.raw) {
+        nbytes = in->nbytes < WIRE_NBYTES_MAX ? in->nbytes : WIRE_NBYTES_MAX;
         take_bytes(in, wire, nbytes);
     }
-    while (in->nbytes > 0 && n > 0) {
-        n = write_frame(in, wire + nbytes, sizeof(wire) - nbytes);
-        nbytes += n;
+    while (in->nbytes > 0 && n > 0 && nbytes < WIRE_NBYTES_MAX) {
+        n = write_frame(in, wire + nbytes, WIRE_NBYTES_MAX - nbytes);
+        nbytes += manner.sealed && n > 0 ? seal_frame(seal, wire + nbytes, n) : n;
     }
+    wh_seal_destroy(seal);
     check(nbytes == 0 || send(fd, wire, nbytes, MSG_NOSIGNAL) == (ssize_t)nbytes);
 }
 
@@ -137,14 +163,14 @@ static struct wh_boot *create_rank(struct input *in)
 /* ---- edges ----------------------------------------------------------------------------------- */
 
 /* Frames over one of a rank's edges; what it passes on goes out over the others. */
-static void fuzz_edge(struct input *in, bool raw)
+static void fuzz_edge(struct input *in, struct manner manner)
 {
     struct wh_boot *boot = create_rank(in);
     uint32_t index = take_byte(in) % (2 * NROUNDS);
     int fds[2 * NROUNDS];
     for (uint32_t i = 0; i < 2 * NROUNDS; i++) {
         uint32_t distance = 1u << i % NROUNDS;
-        fds[i] = connect_to(&boot->edges[i].conn);
+        fds[i] = connect_to(&boot->edges[i].conn, manner);
         boot->edges[i].up = true;
         boot->edges[i].known = i != 1; /* the one of which NEXT can tell */
         boot->edges[i].peer = (struct wh_member){
@@ -152,7 +178,7 @@ static void fuzz_edge(struct input *in, bool raw)
             .nranks = NRANKS,
         };
     }
-    send_all(in, raw, fds[index]);
+    send_all(in, manner, fds[index]);
     wh_service_lock();
     wh_rank_edge_ready(boot, index);
     static const uint8_t status[WH_STATUS_NBYTES] = {1};
@@ -197,18 +223,18 @@ static void set_regroup(struct input *in, struct wh_boot *boot)
     }
 }
 
-static void fuzz_door(struct input *in, bool raw)
+static void fuzz_door(struct input *in, struct manner manner)
 {
     struct wh_boot *boot = create_rank(in);
     set_regroup(in, boot);
     boot->guests = calloc(1, sizeof(*boot->guests));
     struct wh_guest *guest = calloc(1, sizeof(*guest));
     check(boot->guests != NULL && guest != NULL);
-    int fd = connect_to(&guest->conn);
+    int fd = connect_to(&guest->conn, manner);
     guest->rank = WH_NOBODY;
     boot->guests[0] = guest;
     boot->nguest_slots = boot->nstrangers = 1;
-    send_all(in, raw, fd);
+    send_all(in, manner, fd);
     wh_service_lock();
     wh_door_guest_ready(boot, 0);
     wh_door_announce(boot);
@@ -237,13 +263,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t nbytes)
     struct input in = {bytes, nbytes};
     wh_log_configure("NONE", "", "");
     uint8_t what = take_byte(&in);
-    bool raw = what >> 4 == 0;
+    const struct manner manner = {.raw = what >> 4 == 0, .sealed = (what & 8) != 0};
     switch (what % 3) {
     case 0:
-        fuzz_edge(&in, raw);
+        fuzz_edge(&in, manner);
         break;
     case 1:
-        fuzz_door(&in, raw);
+        fuzz_door(&in, manner);
         break;
     default:
         fuzz_greeting(&in);

@@ -96,6 +96,14 @@ Test(hosts_comms, split_by_host_and_by_rail)
     run_on_2_by_2(split_by_host_and_by_rail, NULL);
 }
 
+Test(hosts_comms, split_where_everything_is_encrypted)
+{
+    static const char *const env[] = {"WHORL_ENCRYPT=1", NULL};
+    hosts_run(&(struct hosts_job){.job = {.run = split_by_host_and_by_rail, .env = env},
+                                  .hosts = hosts,
+                                  .nprocesses = {2, 2}});
+}
+
 /* ---- streams and communicators at once ------------------------------------------------------ */
 
 static void queue_on_a_stream(struct rank *rank)

@@ -22,7 +22,7 @@ static struct wh_boot *caller_create(uint16_t port)
     boot->self.addrs[0] = (struct wh_addr){.ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
     boot->contacts = calloc(2, WH_CONTACT_NBYTES);
     wh_contact_encode(boot, boot->contacts + WH_CONTACT_NBYTES);
-    memcpy(boot->secret, "fifteen letters", WH_SECRET_NBYTES);
+    memcpy(boot->trust.secret, "fifteen letters", WH_SECRET_NBYTES);
     boot->regroup.epoch = 5;
     return boot;
 }
@@ -95,8 +95,9 @@ static void take(int listener, struct wh_conn *conn, const char *secret)
     cr_assert_eq(poll(&pfd, 1, 10000), 1);
     int fd = wh_sock_accept(listener, &peer);
     cr_assert_geq(fd, 0);
-    cr_assert_eq(wh_conn_answer(conn, fd, &peer, WH_PURPOSE_EDGE, (const uint8_t *)secret),
-                 WHORL_OK);
+    struct wh_trust trust = {.encrypts = false};
+    memcpy(trust.secret, secret, WH_SECRET_NBYTES);
+    cr_assert_eq(wh_conn_answer(conn, fd, &peer, WH_PURPOSE_EDGE, &trust), WHORL_OK);
 }
 
 Test(call, what_is_said_is_heard_and_the_end_too)

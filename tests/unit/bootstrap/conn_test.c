@@ -2,12 +2,13 @@
 #include "bootstrap/conn.h"
 
 #include <criterion/criterion.h>
+#include <criterion/parameterized.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const uint8_t secret[WH_SECRET_NBYTES] = "fifteen letters";
+static struct wh_trust trust = {.secret = "fifteen letters"};
 
 /* Two connections to each other, before the handshake. */
 static void connect_pair(struct wh_conn *caller, struct wh_conn *answerer)
@@ -19,12 +20,12 @@ static void connect_pair(struct wh_conn *caller, struct wh_conn *answerer)
     struct wh_addr peer;
     int caller_fd = wh_sock_connect(&addr);
     cr_assert_geq(caller_fd, 0);
-    cr_assert_eq(wh_conn_call(caller, caller_fd, &addr, WH_PURPOSE_EDGE, secret), WHORL_OK);
+    cr_assert_eq(wh_conn_call(caller, caller_fd, &addr, WH_PURPOSE_EDGE, &trust), WHORL_OK);
     struct pollfd pfd = {.fd = listener, .events = POLLIN};
     cr_assert_eq(poll(&pfd, 1, 10000), 1);
     int fd = wh_sock_accept(listener, &peer);
     cr_assert_geq(fd, 0);
-    cr_assert_eq(wh_conn_answer(answerer, fd, &peer, WH_PURPOSE_EDGE, secret), WHORL_OK);
+    cr_assert_eq(wh_conn_answer(answerer, fd, &peer, WH_PURPOSE_EDGE, &trust), WHORL_OK);
     close(listener);
 }
 
@@ -62,9 +63,16 @@ Test(conn, both_ends_are_proved_and_forget_the_secret)
     wh_conn_close(&b);
 }
 
-Test(conn, frames_arrive_whole_and_in_order)
+ParameterizedTestParameters(conn, frames_arrive_whole_and_in_order)
+{
+    static bool encrypts[] = {false, true};
+    return cr_make_param_array(bool, encrypts, ARRAY_LEN(encrypts));
+}
+
+ParameterizedTest(const bool *encrypts, conn, frames_arrive_whole_and_in_order)
 {
     struct wh_conn a, b;
+    trust.encrypts = *encrypts;
     proved_pair(&a, &b);
     uint8_t *payload = calloc(1, WH_BLOCK_NBYTES_MAX);
     enum { NFRAMES = 200 }; /* 6 MiB: more than the buffers of a connection hold */
@@ -226,7 +234,9 @@ Test(conn, a_peer_that_encrypts_is_told_apart_in_words)
     }
     cr_expect_eq(rc_a, WHORL_E_CONFIG);
     cr_expect_eq(rc_b, WHORL_E_CONFIG);
-    cr_expect_str_eq(wh_conn_why(&a, rc_a), "one of the two ends encrypts and the other does not");
+    cr_expect_str_eq(wh_conn_why(&a, rc_a), "it encrypts (WHORL_ENCRYPT), and this rank does not");
+    cr_expect_str_eq(wh_conn_why(&b, rc_b),
+                     "it does not encrypt (WHORL_ENCRYPT), and this rank does");
     wh_conn_close(&a);
     wh_conn_close(&b);
 }

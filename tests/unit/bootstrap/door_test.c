@@ -56,9 +56,9 @@ static void be_rude(struct mate *mate, uint32_t door)
     struct wh_addr addr;
     struct wh_conn conn;
     struct wh_frame frame;
-    static const uint8_t wrong[WH_SECRET_NBYTES] = "not the secret!";
+    static const struct wh_trust wrong = {.secret = "not the secret!"};
     int fd = knock(mate, door, &addr);
-    cr_expect_eq(wh_conn_call(&conn, fd, &addr, WH_PURPOSE_EDGE, wrong), WHORL_OK);
+    cr_expect_eq(wh_conn_call(&conn, fd, &addr, WH_PURPOSE_EDGE, &wrong), WHORL_OK);
     cr_expect_eq(listen_to(&conn, &frame), WHORL_E_TRUST, "an outsider is shown nothing");
     wh_conn_close(&conn);
 
@@ -76,7 +76,7 @@ static void be_rude(struct mate *mate, uint32_t door)
     };
     for (size_t i = 0; i < ARRAY_LEN(frames); i++) {
         fd = knock(mate, door, &addr);
-        cr_expect_eq(wh_conn_call(&conn, fd, &addr, WH_PURPOSE_EDGE, mate->boot->secret), WHORL_OK);
+        cr_expect_eq(wh_conn_call(&conn, fd, &addr, WH_PURPOSE_EDGE, &mate->boot->trust), WHORL_OK);
         while (!conn.proved && !conn.ended) {
             struct pollfd pfd = {.fd = conn.fd, .events = wh_conn_events(&conn)};
             (void)poll(&pfd, 1, CREW_TIMEOUT_MS);
@@ -90,7 +90,7 @@ static void be_rude(struct mate *mate, uint32_t door)
 
     /* And one that is right is told to wait, for nobody regroups. */
     fd = knock(mate, door, &addr);
-    cr_expect_eq(wh_conn_call(&conn, fd, &addr, WH_PURPOSE_EDGE, mate->boot->secret), WHORL_OK);
+    cr_expect_eq(wh_conn_call(&conn, fd, &addr, WH_PURPOSE_EDGE, &mate->boot->trust), WHORL_OK);
     while (!conn.proved) {
         struct pollfd pfd = {.fd = conn.fd, .events = wh_conn_events(&conn)};
         (void)poll(&pfd, 1, CREW_TIMEOUT_MS);

@@ -12,7 +12,6 @@ TestSuite(mesh, .timeout = 60);
 struct half {
     struct crew *crew;
     struct wh_boot *boot;
-    struct wh_ticket ticket;
     int listener;
 };
 
@@ -22,7 +21,9 @@ static struct half half_create(uint32_t rank, uint16_t peer_port)
     const struct wh_boot_join_args args = {.id = &half.crew->id, .nranks = 2, .rank = rank};
     half.boot = wh_rank_create(&args);
     cr_assert_not_null(half.boot);
-    cr_assert(wh_ticket_decode(&half.crew->id, &half.ticket));
+    struct wh_ticket ticket;
+    cr_assert(wh_ticket_decode(&half.crew->id, &ticket));
+    memcpy(half.boot->trust.secret, ticket.secret, WH_SECRET_NBYTES);
     struct wh_member *self = &half.boot->self;
     *self = (struct wh_member){.rank = rank, .nranks = 2, .pid = 7, .host = "here"};
     cr_assert_eq(wh_sock_listen(WH_FAMILY_ANY, 0, &half.listener, &self->port), WHORL_OK);
@@ -46,7 +47,7 @@ Test(mesh, a_peer_that_cannot_be_reached_is_named)
     cr_assert_eq(wh_sock_listen(WH_FAMILY_V4, 0, &fd, &port), WHORL_OK);
     close(fd);
     struct half half = half_create(0, port);
-    cr_assert_eq(wh_join_mesh(half.boot, &half.ticket, half.listener, crew_soon()), WHORL_E_PEER);
+    cr_assert_eq(wh_join_mesh(half.boot, half.listener, crew_soon()), WHORL_E_PEER);
     cr_assert_not_null(
         strstr(wh_error_get(), "rank 0 cannot connect to rank 1 (host there, pid 8)"), "%s",
         wh_error_get());
@@ -61,7 +62,7 @@ Test(mesh, a_peer_that_never_connects_is_named)
     uint16_t port;
     cr_assert_eq(wh_sock_listen(WH_FAMILY_V4, 0, &fd, &port), WHORL_OK);
     struct half half = half_create(0, port);
-    cr_assert_eq(wh_join_mesh(half.boot, &half.ticket, half.listener, wh_deadline_after_ms(300)),
+    cr_assert_eq(wh_join_mesh(half.boot, half.listener, wh_deadline_after_ms(300)),
                  WHORL_E_TIMEOUT);
     cr_assert_not_null(strstr(wh_error_get(), "these ranks did not connect to it: 1;"), "%s",
                        wh_error_get());
@@ -80,7 +81,7 @@ static void *half_run(void *arg)
 {
     struct half_thread *thread = arg;
     struct half *half = thread->half;
-    thread->rc = wh_join_mesh(half->boot, &half->ticket, half->listener, crew_soon());
+    thread->rc = wh_join_mesh(half->boot, half->listener, crew_soon());
     /* As wh_boot_join() does: who still dials here is refused. */
     close(half->listener);
     return NULL;
@@ -89,7 +90,7 @@ static void *half_run(void *arg)
 Test(mesh, garbage_at_a_ranks_door_disturbs_nothing)
 {
     struct half a = half_create(0, 1), b = half_create(1, a.boot->self.port);
-    b.ticket = a.ticket;
+    b.boot->trust = a.boot->trust;
     a.boot->edges[0].peer.addrs[0].port = b.boot->self.port;
 
     /* Strangers stand in line before the ranks look at their doors. */
@@ -127,7 +128,7 @@ Test(mesh, another_rank_at_the_address_of_a_peer_is_recognized)
 {
     /* Both think they are rank 0 and look for rank 1, and find each other. */
     struct half a = half_create(0, 1), b = half_create(0, a.boot->self.port);
-    b.ticket = a.ticket;
+    b.boot->trust = a.boot->trust;
     a.boot->edges[0].peer.addrs[0].port = b.boot->self.port;
     struct half_thread threads[2] = {{.half = &a}, {.half = &b}};
     pthread_t ids[2];

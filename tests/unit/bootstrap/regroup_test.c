@@ -350,7 +350,7 @@ static void compare_secrets(struct mate *mate)
     for (int i = 0; i < 2; i++) {
         cr_expect_eq(wh_boot_regroup(mate->boot, NULL, 0, alive, &ids[i], crew_soon()), WHORL_OK);
         cr_expect(wh_ticket_decode(&ids[i], &tickets[i]));
-        cr_expect_neq(memcmp(tickets[i].secret, mate->boot->secret, WH_SECRET_NBYTES), 0);
+        cr_expect_neq(memcmp(tickets[i].secret, mate->boot->trust.secret, WH_SECRET_NBYTES), 0);
     }
     cr_expect_neq(memcmp(tickets[0].secret, tickets[1].secret, WH_SECRET_NBYTES), 0);
     pthread_barrier_wait(&mate->crew->all);

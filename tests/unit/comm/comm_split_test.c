@@ -122,10 +122,10 @@ Test(comm_split, each_part_has_a_secret_of_its_own, .timeout = 60)
     const int colors[] = {0, 0, 1, 1}, keys[] = {0, 0, 1, 0};
     whorl_comm_t parts[4];
     split(&l, colors, keys, parts);
-    const uint8_t *old = l.ranks[0]->boot->secret;
-    const uint8_t *first = parts[0]->boot->secret, *second = parts[2]->boot->secret;
-    cr_expect_arr_eq(first, parts[1]->boot->secret, WH_SECRET_NBYTES);
-    cr_expect_arr_eq(second, parts[3]->boot->secret, WH_SECRET_NBYTES);
+    const uint8_t *old = l.ranks[0]->boot->trust.secret;
+    const uint8_t *first = parts[0]->boot->trust.secret, *second = parts[2]->boot->trust.secret;
+    cr_expect_arr_eq(first, parts[1]->boot->trust.secret, WH_SECRET_NBYTES);
+    cr_expect_arr_eq(second, parts[3]->boot->trust.secret, WH_SECRET_NBYTES);
     cr_expect_arr_neq(first, second, WH_SECRET_NBYTES);
     cr_expect_arr_neq(first, old, WH_SECRET_NBYTES);
     cr_expect_arr_neq(second, old, WH_SECRET_NBYTES);
