@@ -17,6 +17,7 @@
 #include "base/log.h"
 
 #include <assert.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -58,6 +59,11 @@ void wh_seal_destroy(struct wh_seal *seal)
         wh_crypto_end();
         free(seal);
     }
+}
+
+const char *wh_seal_library(void)
+{
+    return OpenSSL_version(OPENSSL_VERSION);
 }
 
 void wh_seal_skip(struct wh_seal *seal, uint64_t nrecords)

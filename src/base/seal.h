@@ -39,6 +39,10 @@ WH_MUST_CHECK whorl_result_t wh_seal_create(const uint8_t key[WH_SEAL_KEY_NBYTES
 /** Forgets the key. Takes NULL. */
 void wh_seal_destroy(struct wh_seal *seal);
 
+/** What does the work, with its version, on which its speed depends: "OpenSSL 3.0.19 27 Jan 2026".
+ *  Lives as long as the process. */
+const char *wh_seal_library(void);
+
 /** Uses up nrecords numbers, for tests of what happens when none is left. */
 void wh_seal_skip(struct wh_seal *seal, uint64_t nrecords);
 

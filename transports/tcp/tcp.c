@@ -115,6 +115,9 @@ static whorl_result_t tcp_open(const struct wh_wire_env *env, struct wh_transpor
         return rc;
     }
     wire->address.encrypts = config->encrypt;
+    if (config->encrypt) {
+        wh_log(WH_LOG_INFO, WH_SUBSYS_INIT, "tcp: encrypts with %s", wh_seal_library());
+    }
     wire->is_zerocopy = config->zerocopy && !config->encrypt;
     wire->address.nconns =
         (uint8_t)(config->nsockets > 0 ? config->nsockets : wire->address.nalike);

@@ -36,6 +36,12 @@ static void line_end(struct line *line)
     wh_seal_destroy(line->to);
 }
 
+Test(seal, says_what_does_the_work)
+{
+    const char *text = wh_seal_library();
+    cr_expect_not_null(strpbrk(text, "0123456789"), "\"%s\" has no version", text);
+}
+
 static struct wh_bytes head_of(const struct line *line)
 {
     return (struct wh_bytes){line->head, sizeof(line->head)};
