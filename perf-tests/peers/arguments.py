@@ -33,6 +33,12 @@ def words(text):
     return text.replace(",", " ").split()
 
 
+def nbytes_of(text):
+    """16777216, or 16M; ValueError if it is none."""
+    shift = {"K": 10, "M": 20, "G": 30}.get(text[-1:].upper(), 0)
+    return int(text[:-1] if shift else text) << shift
+
+
 def parse(description):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("build", type=pathlib.Path, help="CMake's folder, as build/release")
@@ -52,7 +58,7 @@ def parse(description):
     parser.add_argument("--nranks", type=words, help="processes (2 4 8)")
     parser.add_argument("--ops", type=words,
                         help=f"of: {' '.join(OPERATIONS)}; with --hosts all_reduce unless told")
-    parser.add_argument("--sizes", type=words, help="in bytes (powers of four, 8 B to 128 MiB)")
+    parser.add_argument("--sizes", type=words, help="in bytes, or as 64K, 16M (powers of four, 8 B to 128 MiB)")
     parser.add_argument("--rounds", type=int, help="rounds per point (9)")
     parser.add_argument("--launches", type=int,
                         help="of all programs, over which rounds are spread (3)")
@@ -97,7 +103,8 @@ def complete(options):
         options.teams = [Team(n) for n in nranks]
     options.peers = options.peers or list(programs_hosts.PEERS if options.hosts else known)
     options.ops = options.ops or (["all_reduce"] if options.hosts else OPERATIONS)
-    options.sizes = [int(size) for size in options.sizes or (QUICK_SIZES if options.quick else [])]
+    options.sizes = [nbytes_of(str(size)) for size in
+                     options.sizes or (QUICK_SIZES if options.quick else [])]
     options.rounds = options.rounds or (3 if options.quick else 9)
     options.launches = min(options.launches or (1 if options.quick else 3), options.rounds)
     least = min(team.nranks for team in options.teams)

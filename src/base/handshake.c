@@ -361,6 +361,20 @@ void wh_shake_keys(const struct wh_shake *shake, uint8_t send_key_out[WH_SEAL_KE
     memcpy(recv_key_out, shake->is_caller ? answerers : callers, WH_SEAL_KEY_NBYTES);
 }
 
+whorl_result_t wh_shake_seals(const struct wh_shake *shake, struct wh_seal **seal_out,
+                              struct wh_seal **unseal_out)
+{
+    uint8_t send_key[WH_SEAL_KEY_NBYTES], recv_key[WH_SEAL_KEY_NBYTES];
+    wh_shake_keys(shake, send_key, recv_key);
+    whorl_result_t rc = wh_seal_create(send_key, seal_out);
+    if (rc == WHORL_OK) {
+        rc = wh_seal_create(recv_key, unseal_out);
+    }
+    OPENSSL_cleanse(send_key, sizeof(send_key));
+    OPENSSL_cleanse(recv_key, sizeof(recv_key));
+    return rc;
+}
+
 void wh_shake_fini(struct wh_shake *shake)
 {
     OPENSSL_cleanse(shake, sizeof(*shake));

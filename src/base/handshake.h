@@ -145,6 +145,15 @@ const uint8_t *wh_shake_peer_data(const struct wh_shake *shake);
 void wh_shake_keys(const struct wh_shake *shake, uint8_t send_key_out[WH_SEAL_KEY_NBYTES],
                    uint8_t recv_key_out[WH_SEAL_KEY_NBYTES]);
 
+/**
+ * What these keys are for: the seal of what this end sends, and that of what it receives.
+ *
+ * Memory    both are the caller's, also one that was made before the other failed.
+ * Errors    WHORL_E_NOMEM, reported.
+ */
+WH_MUST_CHECK whorl_result_t wh_shake_seals(const struct wh_shake *shake, struct wh_seal **seal_out,
+                                            struct wh_seal **unseal_out);
+
 /** Forgets the secret and the keys. Takes a struct of zeros. */
 void wh_shake_fini(struct wh_shake *shake);
 

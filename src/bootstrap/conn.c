@@ -213,8 +213,7 @@ static size_t frame_nbytes(const struct wh_frame *frame, const struct wh_seal *s
            (seal != NULL ? WH_SEAL_TAG_NBYTES : 0);
 }
 
-/* Bytes that the head of the next frame, or the rest of it, still lacks: what is worth asking
- * for. */
+/* Bytes that the next frame still lacks, or its head: what is worth asking for. */
 static size_t lacking(const struct wh_conn *conn)
 {
     if (!conn->proved) {
@@ -235,14 +234,7 @@ static whorl_result_t begin_frames(struct wh_conn *conn)
 {
     whorl_result_t rc = WHORL_OK;
     if (conn->shake.encrypts) {
-        uint8_t send_key[WH_SEAL_KEY_NBYTES], recv_key[WH_SEAL_KEY_NBYTES];
-        wh_shake_keys(&conn->shake, send_key, recv_key);
-        rc = wh_seal_create(send_key, &conn->seal);
-        if (rc == WHORL_OK) {
-            rc = wh_seal_create(recv_key, &conn->unseal);
-        }
-        explicit_bzero(send_key, sizeof(send_key));
-        explicit_bzero(recv_key, sizeof(recv_key));
+        rc = wh_shake_seals(&conn->shake, &conn->seal, &conn->unseal);
     }
     conn->proved = rc == WHORL_OK;
     wh_shake_fini(&conn->shake);

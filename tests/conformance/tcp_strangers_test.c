@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -80,6 +81,43 @@ Test(tcp_strangers, half_a_hello_holds_nobody_up)
     for (size_t i = 1; i < WH_HELLO_NBYTES; i += 2) {
         close(fds[i]);
     }
+    wh_shake_fini(&shake);
+    rig_close(&rig);
+}
+
+/* A wire with callers in the middle of their handshakes sleeps as soundly as any other, and wakes
+ * when one of them goes on. */
+Test(tcp_strangers, who_says_nothing_does_not_keep_a_rank_awake)
+{
+    struct rig rig;
+    uint8_t hello[WH_HELLO_NBYTES], challenge[WH_CHALLENGE_NBYTES];
+    struct wh_shake shake;
+
+    rig_open(&rig, &(struct rig_spec){.nslots = 4});
+    struct tcp_wire *wire = rig_wire(&rig, 1);
+    int fds[] = {rig_call(&rig), rig_call(&rig)};
+    for (int i = 0; wire->ncallers < ARRAY_LEN(fds) && i < 100000; i++) {
+        cr_assert_eq(world_progress(&rig.pair.ranks[1]), WHORL_OK);
+    }
+    cr_assert_eq(wire->ncallers, ARRAY_LEN(fds));
+    struct pollfd pfd = {.fd = whorl_transport_tcp.wait_fd(&wire->base), .events = POLLIN};
+    cr_assert_geq(pfd.fd, 0, "it would nap");
+    cr_expect_eq(poll(&pfd, 1, 0), 0, "it would be woken for nothing");
+
+    make_hello(&shake, rig.pair.ranks[1].env.secret, WH_PURPOSE_DATA, &rank_0, hello);
+    cr_assert_eq(send(fds[0], hello, sizeof(hello), MSG_NOSIGNAL), sizeof(hello));
+    cr_assert_eq(poll(&pfd, 1, 10000), 1, "a hello does not wake it");
+    size_t got = 0;
+    for (int i = 0; got < sizeof(challenge) && i < 100000; i++) {
+        cr_assert_eq(world_progress(&rig.pair.ranks[1]), WHORL_OK);
+        ssize_t n = recv(fds[0], challenge + got, sizeof(challenge) - got, MSG_DONTWAIT);
+        got += n > 0 ? (size_t)n : 0;
+    }
+    cr_expect_eq(got, sizeof(challenge));
+    close(fds[0]);
+    close(fds[1]);
+    require_service(&rig, 1);
+    cr_expect_eq(wire->ncallers, 0, "whose connection ended stays");
     wh_shake_fini(&shake);
     rig_close(&rig);
 }

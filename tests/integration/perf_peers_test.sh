@@ -12,7 +12,7 @@ trap 'rm -rf "$out" "$err" "$work"' EXIT
 # compare ARGUMENTS...: a run of two small sizes; the results are in $work/results.
 compare() {
     rm -rf "$work/results"
-    python3 "$peers/compare.py" "$build" --work "$work" --nranks 2 --sizes "64 40000" --rounds 2 \
+    python3 "$peers/compare.py" "$build" --work "$work" --nranks 2 --sizes "64 40K" --rounds 2 \
         --burst-ms 0.5 "$@" >"$out" 2>"$err"
 }
 
@@ -44,7 +44,7 @@ done
 holds "the machine's floor is missing" "len(timed('floor')) == 1 and len(timed('ping-pong')) == 1"
 holds "something was wrong or failed" \
     "not run['failed'] and not any(p['wrong'] for p in points)"
-grep -q "^| 40000 B |" "$work/results/table.md" || fail "no table"
+grep -q "^| 40 KiB |" "$work/results/table.md" || fail "no table"
 grep -q "<polyline" "$work/results/all_reduce_2.svg" || fail "no plot"
 
 compare --self --no-refresh --ops "all_reduce broadcast" || fail "without refreshing"

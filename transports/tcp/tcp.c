@@ -242,12 +242,12 @@ static whorl_result_t send_blocked(struct tcp_wire *wire)
 static whorl_result_t handle_events(struct tcp_wire *wire)
 {
     struct epoll_event events[EVENTS_MAX];
-    bool has_callers = wire->ncallers > 0;
+    bool has_callers = wire->ncallers > 0 && wh_now_ns() >= wire->callers_due_ns;
     whorl_result_t rc = WHORL_OK;
     int n = epoll_wait(wire->epoll, events, EVENTS_MAX, 0);
     for (int i = 0; i < n && rc == WHORL_OK; i++) {
         const enum tcp_kind *kind = events[i].data.ptr;
-        if (*kind == TCP_LISTENER) {
+        if (*kind == TCP_LISTENER || *kind == TCP_CALLER) {
             has_callers = true;
             continue;
         }

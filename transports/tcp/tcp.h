@@ -164,8 +164,9 @@ struct tcp_wire {
     uint32_t npairs, pairs_capacity;
     struct tcp_caller *callers;
     uint32_t ncallers;
-    uint32_t nbusy;    /* connections that dial, and callers */
-    uint32_t nblocked; /* connections with a fragment that the kernel had no room for */
+    uint64_t callers_due_ns; /* when they are looked at, if none of them says anything before */
+    uint32_t nbusy;          /* connections that dial */
+    uint32_t nblocked;       /* connections with a fragment that the kernel had no room for */
     uint32_t nturns;
     uint64_t sent_nbytes, memory_nbytes;
     bool is_zerocopy; /* is to be tried; slots are then memory that goes when the kernel lets go */

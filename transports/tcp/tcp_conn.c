@@ -31,6 +31,7 @@ enum {
      * that, a little later. */
     GRACE_NS = 1500000000,
     NOTSENT_NBYTES = 512 << 10,
+    CALLERS_DUE_NS = 1000000000, /* when callers that say nothing are looked at again */
     PATIENCE_MS = 120000, /* data that the peer's host does not acknowledge */
 };
 
@@ -245,19 +246,12 @@ static whorl_result_t conn_up(struct tcp_conn *conn, struct tcp_shake *shake,
                               const struct wh_addr *peer)
 {
     struct tcp_wire *wire = conn->pair->wire;
-    whorl_result_t rc;
+    whorl_result_t rc = WHORL_OK;
     if (wire->address.encrypts) {
-        uint8_t send_key[WH_SEAL_KEY_NBYTES], recv_key[WH_SEAL_KEY_NBYTES];
-        wh_shake_keys(&shake->shake, send_key, recv_key);
-        rc = wh_seal_create(send_key, &conn->seal);
-        if (rc == WHORL_OK) {
-            rc = wh_seal_create(recv_key, &conn->unseal);
-        }
-        explicit_bzero(send_key, sizeof(send_key));
-        explicit_bzero(recv_key, sizeof(recv_key));
-        if (rc != WHORL_OK) {
-            return rc;
-        }
+        rc = wh_shake_seals(&shake->shake, &conn->seal, &conn->unseal);
+    }
+    if (rc != WHORL_OK) {
+        return rc;
     }
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
     if (epoll_ctl(wire->epoll, EPOLL_CTL_ADD, shake->fd, &event) != 0) {
@@ -413,10 +407,10 @@ static void caller_close(struct tcp_wire *wire, struct tcp_caller **at)
 {
     struct tcp_caller *caller = *at;
     *at = caller->next;
+    (void)epoll_ctl(wire->epoll, EPOLL_CTL_DEL, caller->shake.fd, NULL);
     shake_fini(&caller->shake);
     free(caller);
     wire->ncallers--;
-    wire->nbusy--;
 }
 
 void tcp_callers_close(struct tcp_wire *wire)
@@ -465,8 +459,12 @@ static whorl_result_t take_call(struct tcp_wire *wire, int fd, const struct wh_a
     caller->next = wire->callers;
     wire->callers = caller;
     wire->ncallers++;
-    wire->nbusy++;
-    return shake_begin(&caller->shake, wire, fd, &intro, false);
+    whorl_result_t rc = shake_begin(&caller->shake, wire, fd, &intro, false);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = caller};
+    if (rc == WHORL_OK && epoll_ctl(wire->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+        return wh_fail_sys(WH_SUBSYS_NET, "tcp: cannot watch a connection");
+    }
+    return rc;
 }
 
 /* Too many have called, and most of them will never say anything: the one who called first, long
@@ -494,6 +492,7 @@ whorl_result_t tcp_accept(struct tcp_wire *wire)
         }
         rc = take_call(wire, fd, &peer);
     }
+    wire->callers_due_ns = wh_now_ns() + CALLERS_DUE_NS;
     struct tcp_caller **at = &wire->callers;
     while (rc == WHORL_OK && *at != NULL) {
         struct tcp_caller *caller = *at;
@@ -504,6 +503,7 @@ whorl_result_t tcp_accept(struct tcp_wire *wire)
             continue;
         }
         if (shaken == WHORL_OK) {
+            (void)epoll_ctl(wire->epoll, EPOLL_CTL_DEL, caller->shake.fd, NULL);
             rc = admit(wire, caller);
         } else {
             char text[WH_ADDR_TEXT_NBYTES];
