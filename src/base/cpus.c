@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -258,6 +259,34 @@ uint32_t wh_current_cpu(void)
 {
     int cpu = sched_getcpu();
     return cpu >= 0 ? (uint32_t)cpu : WH_CPUS_ANY;
+}
+
+uint64_t wh_lost_cores(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? (uint64_t)usage.ru_nivcsw : 0;
+}
+
+bool wh_sharing_should_leave(struct wh_sharing *sharing, bool paid, bool leaves_first,
+                             uint64_t nlost)
+{
+    enum { SHIFT_MOST = 16 };
+    if (paid) {
+        sharing->nwaits = 0;
+        return false;
+    }
+    if (sharing->nwaits == 0) {
+        sharing->nlost = nlost;
+    }
+    sharing->nwaits++;
+    uint32_t most = (leaves_first ? 1 : 3) * (uint32_t)WH_SHARING_NWAITS << sharing->shift;
+    if (sharing->nwaits <= most) {
+        return false;
+    }
+    bool leaves = nlost - sharing->nlost >= sharing->nwaits / 2;
+    sharing->shift += leaves && sharing->shift < SHIFT_MOST;
+    sharing->nwaits = 0;
+    return leaves;
 }
 
 void wh_leave_cpu(uint32_t cpu)

@@ -3,6 +3,7 @@
 #ifndef WH_BASE_CPUS_H
 #define WH_BASE_CPUS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* No limit. */
@@ -22,5 +23,32 @@ uint32_t wh_cpus_of_cfs(const char *quota_text, const char *period_text);
  * mount         where cgroups are mounted: "/sys/fs/cgroup", or a test's folder
  */
 uint32_t wh_cpus_of_cgroups(const char *proc_cgroup, const char *mount);
+
+/**
+ * What a thread remembers to find out that it shares its core with whom it waits for. Ranks of
+ * hosts that are one machine (containers) do not see that, and ranks that yield to each other look
+ * content to the kernel, though other cores are idle. Zeros to begin with.
+ */
+struct wh_sharing {
+    uint32_t nwaits; /* in a row that polling did not end */
+    uint32_t shift;  /* how often it has left a core */
+    uint64_t nlost;  /* wh_lost_cores() at the first of them */
+};
+
+/** After so many waits in a row a thread that leaves first may leave its core, others after three
+ *  times as many. */
+enum { WH_SHARING_NWAITS = 32 };
+
+/**
+ * After every wait: should the thread leave its core? Yes where it has lost it in most of so many
+ * waits in a row. If leaving does not help, as where ranks outnumber cores, it is tried half as
+ * often each time.
+ *
+ * paid         polling alone ended the wait
+ * leaves_first of two that share a core not both should go
+ * nlost        wh_lost_cores()
+ */
+bool wh_sharing_should_leave(struct wh_sharing *sharing, bool paid, bool leaves_first,
+                             uint64_t nlost);
 
 #endif

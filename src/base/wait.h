@@ -106,6 +106,9 @@ uint32_t wh_current_cpu(void);
 /** Moves this thread to another core, if it may use any but `cpu`; it may come back later. */
 void wh_leave_cpu(uint32_t cpu);
 
+/** How often this thread has lost its core while it could have gone on, also by yielding it. */
+uint64_t wh_lost_cores(void);
+
 /** Bytes of the last-level cache; 32 MiB where the system does not say. */
 size_t wh_cache_nbytes(void);
 

@@ -10,6 +10,7 @@
 #include "comm/batch.h"
 
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "base/log.h"
 #include "comm/counts.h"
 #include "comm/watch.h"
@@ -356,6 +357,16 @@ static void learn_patience(struct whorl_comm *comm, bool paid)
                           memory_order_relaxed);
 }
 
+/* See struct wh_sharing. Where this host's ranks outnumber its cores they share them anyway. */
+static void leave_shared_core(const struct whorl_comm *comm, bool paid)
+{
+    static _Thread_local struct wh_sharing sharing;
+    if (comm->fabric.ranks_per_core <= 1 &&
+        wh_sharing_should_leave(&sharing, paid, comm->rank % 2 == 1, paid ? 0 : wh_lost_cores())) {
+        wh_leave_cpu(wh_current_cpu());
+    }
+}
+
 static whorl_result_t run_batch(struct wh_batch *b)
 {
     enum { BELLS_MAX = 16 };
@@ -397,7 +408,9 @@ static whorl_result_t run_batch(struct wh_batch *b)
         wait.deadline_ns = next_deadline(b);
     }
     if (b->nparts == 1 && !b->has_spun && b->nidle_most > 0) {
-        learn_patience(b->parts[0].comm, b->nidle_most <= wait.patience.nspins);
+        bool paid = b->nidle_most <= wait.patience.nspins;
+        learn_patience(b->parts[0].comm, paid);
+        leave_shared_core(b->parts[0].comm, paid);
     }
     whorl_result_t first = WHORL_OK;
     for (size_t i = 0; i < b->ncalls; i++) {

@@ -7,7 +7,9 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,4 +163,74 @@ Test(cpus, a_thread_can_leave_its_core_and_keeps_its_affinity)
     cr_expect_eq(wh_current_cpu(), cpu);
     cr_assert_eq(sched_getaffinity(0, sizeof(after), &after), 0);
     cr_expect(CPU_EQUAL(&one, &after));
+}
+
+/* Waits of which every paid_every-th is paid and every lost_every-th costs the core; 0: none is and
+ * does. Returns after how many the thread should leave; 0: never. */
+static uint32_t waits_to_leave(struct wh_sharing *sharing, bool leaves_first, uint32_t paid_every,
+                               uint32_t lost_every)
+{
+    enum { NWAITS_MOST = 100000 };
+    uint64_t nlost = 1000;
+    for (uint32_t i = 1; i <= NWAITS_MOST; i++) {
+        bool paid = paid_every > 0 && i % paid_every == 0;
+        nlost += lost_every > 0 && i % lost_every == 0;
+        if (wh_sharing_should_leave(sharing, paid, leaves_first, nlost)) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+Test(cpus, who_loses_its_core_in_most_waits_leaves_it_and_one_of_two_goes_first)
+{
+    struct wh_sharing first = {0}, second = {0};
+    uint32_t n = waits_to_leave(&first, true, 0, 1), m = waits_to_leave(&second, false, 0, 1);
+    cr_expect_eq(n, WH_SHARING_NWAITS + 1);
+    cr_expect_eq(m, 3 * WH_SHARING_NWAITS + 1);
+}
+
+Test(cpus, who_only_waits_long_or_not_always_stays)
+{
+    struct wh_sharing slow = {0}, disturbed = {0}, lucky = {0};
+    cr_expect_eq(waits_to_leave(&slow, true, 0, 0), 0, "a slow network is no shared core");
+    cr_expect_eq(waits_to_leave(&disturbed, true, 0, 3), 0, "nor is who comes by now and then");
+    cr_expect_eq(waits_to_leave(&lucky, true, WH_SHARING_NWAITS, 1), 0, "it was over");
+}
+
+Test(cpus, leaving_that_does_not_help_is_tried_half_as_often_each_time)
+{
+    struct wh_sharing sharing = {0};
+    uint32_t before = waits_to_leave(&sharing, true, 0, 1);
+    for (int i = 0; i < 8; i++) {
+        uint32_t n = waits_to_leave(&sharing, true, 0, 1);
+        cr_expect_eq(n - 1, 2 * (before - 1));
+        before = n;
+    }
+}
+
+static _Atomic bool is_over;
+
+static void *yield_for_ever(void *arg)
+{
+    while (!is_over) {
+        sched_yield();
+    }
+    return arg;
+}
+
+Test(cpus, who_yields_to_another_thread_has_lost_its_core, .timeout = 60)
+{
+    cpu_set_t one;
+    pthread_t other;
+    CPU_ZERO(&one);
+    CPU_SET(wh_current_cpu(), &one);
+    cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+    uint64_t before = wh_lost_cores();
+    cr_assert_eq(pthread_create(&other, NULL, yield_for_ever, NULL), 0);
+    while (wh_lost_cores() < before + 10) {
+        sched_yield();
+    }
+    is_over = true;
+    pthread_join(other, NULL);
 }
