@@ -41,8 +41,8 @@ enum { WH_SHARING_NWAITS = 32 };
 
 /**
  * After every wait: should the thread leave its core? Yes where it has lost it in most of so many
- * waits in a row. If leaving does not help, as where ranks outnumber cores, it is tried half as
- * often each time.
+ * waits in a row. Each time it takes twice as many, because where ranks outnumber cores leaving
+ * does not help.
  *
  * paid         polling alone ended the wait
  * leaves_first of two that share a core not both should go

@@ -23,7 +23,7 @@ WH_MUST_CHECK whorl_result_t wh_join_root(struct wh_boot *boot, const struct wh_
  * Blocking  Until all edges of this rank are up, at most until deadline_ns.
  * Errors    WHORL_E_PEER, WHORL_E_TIMEOUT, reported; ranks that are connected already are told.
  */
-WH_MUST_CHECK whorl_result_t wh_join_mesh(struct wh_boot *boot,
-                                          int listener, uint64_t deadline_ns);
+WH_MUST_CHECK whorl_result_t wh_join_mesh(struct wh_boot *boot, int listener,
+                                          uint64_t deadline_ns);
 
 #endif
