@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what Whorl is built with, by apt or dnf; asks for root only when something is missing.
 # usage: install_deps.sh [build|test|all|ci]
-#   build  compiler, CMake, Ninja, OpenSSL, hwloc (optional)        what `make` and `make demo` need
+#   build  compiler, CMake, Ninja, OpenSSL; hwloc, ipsec-mb (optional)  what `make` and `make demo` need
 #   test   and Criterion, a C++ compiler, Python, iproute2          what `make check` needs
 #   all    and Open MPI, libFuzzer, compare.py, ARM (optional)          what `make deps` installs
 #   ci     and MPICH, Slurm, an ssh server (optional)               what .ci/run uses
@@ -30,6 +30,13 @@ need() {
 # has_module NAME: pkg-config knows the library; false also where pkg-config itself is missing.
 has_module() {
     pkg-config --exists "$1"
+}
+
+# has_fast_gcm: OpenSSL has loops for the widest AES instructions (3.1 on), or ipsec-mb is here, or
+# cannot be (it is for x86-64 only).
+has_fast_gcm() {
+    [ "$(uname -m)" != x86_64 ] || pkg-config --exists 'libcrypto >= 3.1' ||
+        test -e /usr/include/intel-ipsec-mb.h
 }
 
 # has_libfuzzer: clang can link a fuzzer.
@@ -92,6 +99,7 @@ need required ninja-build ninja-build command -v ninja
 need required pkg-config pkgconf-pkg-config command -v pkg-config
 need required libssl-dev openssl-devel has_module libcrypto
 need optional libhwloc-dev hwloc-devel has_module hwloc
+need optional libipsec-mb-dev intel-ipsec-mb-devel has_fast_gcm
 if [ "$level" != build ]; then
     need required python3 python3 command -v python3
     need optional g++ gcc-c++ command -v c++

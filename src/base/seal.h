@@ -39,8 +39,8 @@ WH_MUST_CHECK whorl_result_t wh_seal_create(const uint8_t key[WH_SEAL_KEY_NBYTES
 /** Forgets the key. Takes NULL. */
 void wh_seal_destroy(struct wh_seal *seal);
 
-/** What does the work, with its version, on which its speed depends: "OpenSSL 3.0.19 27 Jan 2026".
- *  Lives as long as the process. */
+/** What does the work, with its version, on which its speed depends: "OpenSSL 3.0.19 27 Jan 2026",
+ *  "Intel ipsec-mb 1.3.0" (gcm.h). Lives as long as the process. */
 const char *wh_seal_library(void);
 
 /** Uses up nrecords numbers, for tests of what happens when none is left. */
@@ -63,7 +63,7 @@ struct wh_room {
  * covers `clear`, bytes that travel as they are. Uses up one number. out may be the memory of the
  * only part, and must not overlap the parts in another way.
  *
- * Errors    WHORL_E_INTERNAL, reported: no more numbers, or libcrypto failed. Nothing more can be
+ * Errors    WHORL_E_INTERNAL, reported: no more numbers, or the library failed. Nothing more can be
  *           sealed.
  */
 WH_MUST_CHECK whorl_result_t wh_seal(struct wh_seal *seal, struct wh_bytes clear,
