@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CELL_CALLING };
 
@@ -66,6 +67,64 @@ Test(abort, frees_a_waiting_rank_and_tells_the_others_who_aborted)
         ranks_run(&(struct ranks_job){.nthreads = 3, .run = wait_and_be_freed, .arg = &c});
         ranks_run(&(struct ranks_job){
             .nprocesses = 3, .run = wait_and_be_freed, .arg = &c, .env = links_only});
+    }
+}
+
+struct vanishing {
+    struct coll_case c;
+    int after_us; /* from the second call on, until rank 0 aborts */
+};
+
+static void *abort_in_the_middle(void *arg)
+{
+    struct rank *rank = arg;
+    const struct vanishing *vanishing = rank->arg;
+    rank_wait_cell(rank, CELL_CALLING, 2);
+    usleep((useconds_t)vanishing->after_us);
+    RANK_OK(rank, whorl_comm_abort(rank->comm));
+    return NULL;
+}
+
+/* Calls until it fails, and then gives its buffers back to the system at once. */
+static void give_buffers_back(struct rank *rank)
+{
+    const struct vanishing *vanishing = rank->arg;
+    struct case_run *run = case_begin(rank, rank->comm, &vanishing->c);
+    pthread_t thread;
+    if (rank->rank == 0) {
+        int rc = pthread_create(&thread, NULL, abort_in_the_middle, rank);
+        RANK_CHECK(rank, rc == 0, "no thread");
+    }
+    whorl_result_t rc;
+    do {
+        atomic_fetch_add(rank_cell(rank, CELL_CALLING), rank->rank == 0);
+        rc = case_call(run, NULL);
+    } while (rc == WHORL_OK);
+    case_drop(run);
+    whorl_result_t want = rank->rank == 0 ? WHORL_E_ABORTED : WHORL_E_PEER;
+    RANK_CHECK(rank, rc == want, "%d: %s", rc, whorl_last_error(rank->comm));
+    RANK_TEXT(rank, whorl_last_error(rank->comm), "abort");
+    if (rank->rank == 0) {
+        pthread_join(thread, NULL);
+    }
+    rank_meet(rank);
+}
+
+/* Others may be at work on the buffers of a rank whose call fails: threads by their addresses,
+ * processes through the kernel. They may then be gone in the middle of it. */
+Test(abort, lets_buffers_go_as_soon_as_a_call_has_failed, .timeout = 120)
+{
+    static const enum case_kind kinds[] = {CASE_ALL_REDUCE, CASE_ALL_TO_ALL, CASE_REDUCE_SCATTER};
+    for (int i = 0; i < 8 * 3; i++) {
+        struct vanishing vanishing = {
+            .c = {.kind = kinds[i % 3], .count = 2 << 20, .dtype = WHORL_FLOAT32, .seed = 1},
+            .after_us = i / 3 * 700,
+        };
+        struct ranks_job job = {.nthreads = 3, .run = give_buffers_back, .arg = &vanishing};
+        ranks_run(&job);
+        job.nthreads = 0;
+        job.nprocesses = 3;
+        ranks_run(&job);
     }
 }
 

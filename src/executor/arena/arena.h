@@ -82,8 +82,9 @@ void wh_arena_wake(struct wh_arena *arena);
 
 /**
  * Tells the others that this rank gives up the operation at work, because the communicator has
- * failed. From now on the caller may do to its buffers what it likes, and whoever has worked on them
- * must not take the result for good: it waits until it hears of the failure too.
+ * failed, and returns when none of them touches its buffers any more: the caller may do to them
+ * what it likes, free them too. Whoever has worked on them must not take the result for good: it
+ * waits until it hears of the failure too.
  */
 void wh_arena_leave(struct wh_arena *arena);
 

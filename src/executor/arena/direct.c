@@ -10,10 +10,14 @@
  * A record of another rank is checked before it becomes an address.
  */
 #include "base/bits.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/wait.h"
 #include "executor/arena/internal.h"
 
 #include <string.h>
+
+enum { LEAVE_MS = 10000, LEAVE_NSPINS = 100, LEAVE_NYIELDS = 10 };
 
 static whorl_result_t bad_record(const struct wh_arena *a, uint32_t rank)
 {
@@ -112,20 +116,73 @@ static whorl_result_t take_blocks(struct wh_arena *a)
     return WHORL_OK;
 }
 
-void wh_arena_leave(struct wh_arena *a)
-{
-    atomic_store(&arena_head(a, a->me)->has_left, 1);
-}
-
-/* Has somebody left whose buffers this operation has used? It said so before it touched them. */
-static bool has_anyone_left(const struct wh_arena *a)
+bool arena_has_anyone_left(const struct wh_arena *a)
 {
     for (uint32_t r = 0; r < a->n; r++) {
-        if (atomic_load_explicit(&arena_head(a, r)->has_left, memory_order_acquire) != 0) {
+        if (atomic_load(&arena_head(a, r)->has_left) != 0) {
             return true;
         }
     }
     return false;
+}
+
+/* Reads, or reads and writes, the buffers of all ranks; not if one has left, as its buffers may be
+ * gone. Who leaves says so first and then waits for those who are at work, and who begins to work
+ * says so first and then looks who has left: one of the two sees the other. Between processes
+ * nobody need wait: windows stay mapped, and the kernel refuses to read what is gone. */
+static whorl_result_t work_on_buffers(struct wh_arena *a)
+{
+    const struct arena_pattern *pattern = &a->run.pattern;
+    _Atomic uint32_t *at_work = &arena_head(a, a->me)->at_work;
+    whorl_result_t rc = WHORL_IN_PROGRESS;
+    if (a->is_one_process) {
+        atomic_store(at_work, 1);
+    }
+    if (!arena_has_anyone_left(a)) {
+        rc = !pattern->reduces ? take_blocks(a)
+             : pattern->per_dest ? reduce_block(a)
+                                 : reduce_vector(a);
+    }
+    if (a->is_one_process) {
+        wh_shared_release();
+        atomic_store(at_work, 0);
+    }
+    return rc;
+}
+
+static whorl_result_t poll_hands_off(void *ctx, bool *moved_out)
+{
+    const struct wh_arena *a = ctx;
+    (void)moved_out;
+    for (uint32_t r = 0; r < a->n; r++) {
+        if (r != a->me && atomic_load(&arena_head(a, r)->at_work) != 0) {
+            return WHORL_IN_PROGRESS;
+        }
+    }
+    wh_shared_acquire();
+    return WHORL_OK;
+}
+
+void wh_arena_leave(struct wh_arena *a)
+{
+    atomic_store(&arena_head(a, a->me)->has_left, 1);
+    if (!a->is_one_process) {
+        return;
+    }
+    /* What others do at a time is a pass over their part; but a reduction of the user's may do
+     * anything, even wait for this rank. */
+    struct wh_wait wait = {
+        .patience = {.nspins = LEAVE_NSPINS, .nyields = LEAVE_NYIELDS},
+        .poll = poll_hands_off,
+        .ctx = a,
+        .deadline_ns = wh_deadline_after_ms(LEAVE_MS),
+    };
+    if (wh_wait(&wait) != WHORL_OK) {
+        wh_log(WH_LOG_WARN, WH_SUBSYS_COLL,
+               "rank %u ends a call that has failed, but for %d ms another thread has been at work "
+               "on its buffers, and is still: do not free them",
+               a->names[a->me], LEAVE_MS);
+    }
 }
 
 /* Whom this rank waits for at the end: whoever reads its input or writes its output. */
@@ -147,9 +204,7 @@ whorl_result_t arena_direct_body(struct wh_arena *a, bool *moved_out)
     if (!run->waits_reduced) {
         /* All of the work is one step: whoever sleeps until this rank comes should begin, too. */
         wh_arena_wake(a);
-        whorl_result_t rc = !run->pattern.reduces   ? take_blocks(a)
-                            : run->pattern.per_dest ? reduce_block(a)
-                                                    : reduce_vector(a);
+        whorl_result_t rc = work_on_buffers(a);
         if (rc != WHORL_OK) {
             return rc;
         }
@@ -158,8 +213,8 @@ whorl_result_t arena_direct_body(struct wh_arena *a, bool *moved_out)
         *moved_out = true;
     }
     whorl_result_t rc = await_others(a);
-    if (rc == WHORL_OK && has_anyone_left(a)) {
-        rc = WHORL_IN_PROGRESS; /* the communicator's failure is on its way */
+    if (rc == WHORL_OK && arena_has_anyone_left(a)) {
+        rc = WHORL_IN_PROGRESS;
     }
     if (rc != WHORL_OK) {
         return rc;

@@ -50,6 +50,7 @@ struct arena_head {
     _Atomic uint32_t has_left WH_LINE_ALIGNED; /* 1: its buffers may change, see wh_arena_leave() */
     _Atomic uint32_t cpu;                      /* plus 1: where it last waited long; 0: nowhere */
     _Atomic uint32_t mapped WH_LINE_ALIGNED;   /* 1: the windows of this step could be mapped */
+    _Atomic uint32_t at_work WH_LINE_ALIGNED;  /* 1: on buffers of other ranks of this process */
     struct arena_call calls[ARENA_NCALLS] WH_LINE_ALIGNED;
     uint8_t slots[] WH_LINE_ALIGNED;
 };
@@ -282,6 +283,10 @@ whorl_result_t arena_exchange_body(struct wh_arena *a, bool *moved_out);
 
 whorl_result_t arena_direct_body(struct wh_arena *a, bool *moved_out);
 
+/* Has somebody left who takes part in the operation at work? It said so before it touched its
+ * buffers; the communicator's failure is on its way. */
+bool arena_has_anyone_left(const struct wh_arena *a);
+
 /* Cuts blocks into parts once counts.c has listed them. */
 whorl_result_t arena_exchange_plan_v(struct wh_arena *a, size_t most_nbytes);
 
@@ -317,7 +322,8 @@ bool arena_cma_tell(struct wh_arena *a);
 /* Can this rank read everyone else's memory? */
 bool arena_cma_try(struct wh_arena *a);
 
-/* Copies from rank's memory. WHORL_E_PEER, WHORL_E_SYS. */
+/* Copies from rank's memory. WHORL_IN_PROGRESS: it cannot, because somebody has left. WHORL_E_PEER,
+ * WHORL_E_SYS. */
 whorl_result_t arena_cma_read(struct wh_arena *a, uint32_t rank, uint64_t address, void *to,
                               size_t nbytes);
 

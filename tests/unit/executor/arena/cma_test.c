@@ -98,3 +98,20 @@ Test(cma, memory_that_is_gone_is_a_failure_that_names_its_rank)
     call_destroy(call);
     world_close(&world);
 }
+
+/* Who has left may have given its memory back while another one reads it. That one will be told why
+ * the other has left; the read is not the cause. */
+Test(cma, memory_that_is_gone_with_who_has_left_is_no_failure_of_its_own)
+{
+    struct world world;
+    struct call_spec spec = spec_of(WH_COLL_ALL_TO_ALL, 1);
+    struct call *call = call_create(&spec, 3);
+    uint8_t to[64];
+    world_open(&world, 3, false, 1);
+    world_play(&world, &call, 1);
+    cr_assert_eq(arena_cma_read(world.arenas[0], 1, 4096, to, sizeof(to)), WHORL_E_PEER);
+    wh_arena_leave(world.arenas[1]);
+    cr_expect_eq(arena_cma_read(world.arenas[0], 1, 4096, to, sizeof(to)), WHORL_IN_PROGRESS);
+    call_destroy(call);
+    world_close(&world);
+}

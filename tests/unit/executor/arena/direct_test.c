@@ -2,6 +2,10 @@
 /* Buffers that all ranks can address: nothing is staged, and what a peer says is checked. */
 #include "world.h"
 
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
+
 static const enum wh_coll colls[] = {WH_COLL_ALL_REDUCE, WH_COLL_ALL_GATHER, WH_COLL_REDUCE_SCATTER,
                                      WH_COLL_BROADCAST,  WH_COLL_REDUCE,     WH_COLL_ALL_TO_ALL,
                                      WH_COLL_GATHER,     WH_COLL_SCATTER};
@@ -189,6 +193,70 @@ Test(direct, nobody_succeeds_when_a_rank_has_left)
         cr_expect_eq(wh_arena_advance(world.arenas[2], &moved), WHORL_IN_PROGRESS);
     }
     call_destroy(call);
+    world_close(&world);
+}
+
+/* The buffers of a rank that has left may be gone: nobody begins to work on them, and nobody's
+ * result is written any more. */
+Test(direct, nobody_works_on_the_buffers_of_a_rank_that_has_left)
+{
+    struct world world;
+    struct call_spec spec = spec_of(WH_COLL_ALL_REDUCE, 10000);
+    spec.memory = CALL_PRIVATE;
+    struct call *call = call_create(&spec, 3);
+    bool moved;
+    world_open(&world, 3, true, 1);
+    for (uint32_t r = 0; r < 3; r++) {
+        memset(call->ranks[r].op.output, 0x5e, 10000 * call->elem_nbytes);
+        wh_arena_start(world.arenas[r], WH_COLL_ALL_REDUCE, 0, &call->ranks[r].op);
+    }
+    /* Rank 0 leaves before the last one has come, who would begin at once. */
+    cr_assert_eq(wh_arena_advance(world.arenas[0], &moved), WHORL_IN_PROGRESS);
+    wh_arena_leave(world.arenas[0]);
+    for (int i = 0; i < 10; i++) {
+        cr_expect_eq(wh_arena_advance(world.arenas[1], &moved), WHORL_IN_PROGRESS);
+        cr_expect_eq(wh_arena_advance(world.arenas[2], &moved), WHORL_IN_PROGRESS);
+    }
+    for (uint32_t r = 0; r < 3; r++) {
+        const uint8_t *output = call->ranks[r].op.output;
+        for (size_t at = 0; at < 10000 * call->elem_nbytes; at++) {
+            cr_assert_eq(output[at], 0x5e, "rank %u, byte %zu", r, at);
+        }
+    }
+    call_destroy(call);
+    world_close(&world);
+}
+
+/* Another thread that is at work on buffers when this one leaves. */
+struct worker {
+    struct arena_head *leaver, *own;
+    _Atomic bool is_done;
+};
+
+static void *work_until_somebody_leaves(void *arg)
+{
+    struct worker *worker = arg;
+    while (atomic_load(&worker->leaver->has_left) == 0) {
+        sched_yield();
+    }
+    nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
+    atomic_store(&worker->is_done, true);
+    atomic_store(&worker->own->at_work, 0);
+    return NULL;
+}
+
+Test(direct, who_leaves_waits_for_those_who_are_at_work)
+{
+    struct world world;
+    pthread_t thread;
+    world_open(&world, 3, true, 1);
+    struct worker worker = {.leaver = arena_head(world.arenas[0], 0),
+                            .own = arena_head(world.arenas[0], 1)};
+    atomic_store(&worker.own->at_work, 1);
+    cr_assert_eq(pthread_create(&thread, NULL, work_until_somebody_leaves, &worker), 0);
+    wh_arena_leave(world.arenas[0]);
+    cr_expect(atomic_load(&worker.is_done));
+    pthread_join(thread, NULL);
     world_close(&world);
 }
 
