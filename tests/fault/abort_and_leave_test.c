@@ -128,6 +128,47 @@ Test(abort, lets_buffers_go_as_soon_as_a_call_has_failed, .timeout = 120)
     }
 }
 
+/* Calls until it fails, and then uses its output for something else at once. */
+static void use_output_again(struct rank *rank)
+{
+    const struct vanishing *vanishing = rank->arg;
+    size_t count = vanishing->c.count, nbytes = count * sizeof(float);
+    void *input = NULL, *output = NULL;
+    pthread_t thread;
+    RANK_OK(rank, whorl_mem_alloc(nbytes, &input));
+    RANK_OK(rank, whorl_mem_alloc(nbytes, &output));
+    memset(input, 0, nbytes);
+    if (rank->rank == 0) {
+        int rc = pthread_create(&thread, NULL, abort_in_the_middle, rank);
+        RANK_CHECK(rank, rc == 0, "no thread");
+    }
+    whorl_result_t rc;
+    do {
+        atomic_fetch_add(rank_cell(rank, CELL_CALLING), rank->rank == 0);
+        rc = whorl_all_reduce(input, output, count, WHORL_FLOAT32, WHORL_SUM, rank->comm, NULL);
+    } while (rc == WHORL_OK);
+    memset(output, 0x5e, nbytes);
+    if (rank->rank == 0) {
+        pthread_join(thread, NULL);
+    }
+    rank_meet(rank); /* nobody is in the call any more */
+    for (size_t i = 0; i < nbytes; i++) {
+        RANK_CHECK(rank, ((uint8_t *)output)[i] == 0x5e, "byte %zu was written later", i);
+    }
+    rank_meet(rank);
+    RANK_OK(rank, whorl_mem_free(input));
+    RANK_OK(rank, whorl_mem_free(output));
+}
+
+/* In memory that all ranks have mapped everyone writes to everyone's output. */
+Test(abort, lets_outputs_be_used_again_as_soon_as_a_call_has_failed, .timeout = 120)
+{
+    for (int i = 0; i < 16; i++) {
+        struct vanishing vanishing = {.c = {.count = 4 << 20}, .after_us = i * 500};
+        ranks_run(&(struct ranks_job){.nprocesses = 3, .run = use_output_again, .arg = &vanishing});
+    }
+}
+
 static void abort_when_alone(struct rank *rank)
 {
     RANK_OK(rank, whorl_comm_abort(rank->comm));

@@ -105,7 +105,7 @@ whorl_result_t arena_cma_read(struct wh_arena *a, uint32_t rank, uint64_t addres
     }
     int error = errno;
     if (arena_has_anyone_left(a)) {
-        return WHORL_IN_PROGRESS; /* and has given its buffers back: not a failure of its own */
+        return WHORL_IN_PROGRESS; /* and maybe given its memory back: no failure of its own */
     }
     return wh_fail(error == ESRCH || error == EFAULT ? WHORL_E_PEER : WHORL_E_SYS, WH_SUBSYS_COLL,
                    "rank %u could not read %zu bytes of the memory of rank %u (pid %d): %s",

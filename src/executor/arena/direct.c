@@ -17,7 +17,12 @@
 
 #include <string.h>
 
-enum { LEAVE_MS = 10000, LEAVE_NSPINS = 100, LEAVE_NYIELDS = 10 };
+enum { LEAVE_NSPINS = 100, LEAVE_NYIELDS = 10 };
+
+/* How long who leaves waits for others who are at work on its buffers. They are for the time of one
+ * pass over their part, unless their process was killed or stopped in the middle of it, or a
+ * reduction of the user's does what it likes there, even waits for this rank. */
+enum { LEAVE_PROCESSES_MS = 2000, LEAVE_THREADS_MS = 20000 };
 
 static whorl_result_t bad_record(const struct wh_arena *a, uint32_t rank)
 {
@@ -127,37 +132,40 @@ bool arena_has_anyone_left(const struct wh_arena *a)
 }
 
 /* Reads, or reads and writes, the buffers of all ranks; not if one has left, as its buffers may be
- * gone. Who leaves says so first and then waits for those who are at work, and who begins to work
- * says so first and then looks who has left: one of the two sees the other. Between processes
- * nobody need wait: windows stay mapped, and the kernel refuses to read what is gone. */
+ * gone, or hold something else. Who leaves says so first and then waits for those who are at work,
+ * and who begins to work says so first and then looks who has left: one of the two sees the other. */
 static whorl_result_t work_on_buffers(struct wh_arena *a)
 {
     const struct arena_pattern *pattern = &a->run.pattern;
     _Atomic uint32_t *at_work = &arena_head(a, a->me)->at_work;
     whorl_result_t rc = WHORL_IN_PROGRESS;
-    if (a->is_one_process) {
-        atomic_store(at_work, 1);
-    }
+    atomic_store(at_work, 1);
     if (!arena_has_anyone_left(a)) {
-        rc = !pattern->reduces ? take_blocks(a)
+        rc = !pattern->reduces   ? take_blocks(a)
              : pattern->per_dest ? reduce_block(a)
                                  : reduce_vector(a);
     }
-    if (a->is_one_process) {
-        wh_shared_release();
-        atomic_store(at_work, 0);
-    }
+    wh_shared_release();
+    atomic_store(at_work, 0);
     return rc;
+}
+
+/* Another rank that is at work on buffers; a->n: none. */
+static uint32_t find_at_work(const struct wh_arena *a)
+{
+    uint32_t r = 0;
+    while (r < a->n && (r == a->me || atomic_load(&arena_head(a, r)->at_work) == 0)) {
+        r++;
+    }
+    return r;
 }
 
 static whorl_result_t poll_hands_off(void *ctx, bool *moved_out)
 {
     const struct wh_arena *a = ctx;
     (void)moved_out;
-    for (uint32_t r = 0; r < a->n; r++) {
-        if (r != a->me && atomic_load(&arena_head(a, r)->at_work) != 0) {
-            return WHORL_IN_PROGRESS;
-        }
+    if (find_at_work(a) < a->n) {
+        return WHORL_IN_PROGRESS;
     }
     wh_shared_acquire();
     return WHORL_OK;
@@ -166,22 +174,20 @@ static whorl_result_t poll_hands_off(void *ctx, bool *moved_out)
 void wh_arena_leave(struct wh_arena *a)
 {
     atomic_store(&arena_head(a, a->me)->has_left, 1);
-    if (!a->is_one_process) {
-        return;
-    }
-    /* What others do at a time is a pass over their part; but a reduction of the user's may do
-     * anything, even wait for this rank. */
+    int patience_ms = a->is_one_process ? LEAVE_THREADS_MS : LEAVE_PROCESSES_MS;
     struct wh_wait wait = {
         .patience = {.nspins = LEAVE_NSPINS, .nyields = LEAVE_NYIELDS},
         .poll = poll_hands_off,
         .ctx = a,
-        .deadline_ns = wh_deadline_after_ms(LEAVE_MS),
+        .deadline_ns = wh_deadline_after_ms((uint64_t)patience_ms),
     };
-    if (wh_wait(&wait) != WHORL_OK) {
+    uint32_t busy = wh_wait(&wait) == WHORL_OK ? a->n : find_at_work(a);
+    if (busy < a->n) {
         wh_log(WH_LOG_WARN, WH_SUBSYS_COLL,
-               "rank %u ends a call that has failed, but for %d ms another thread has been at work "
-               "on its buffers, and is still: do not free them",
-               a->names[a->me], LEAVE_MS);
+               "rank %u: its call has failed, but rank %u was at work on its buffers and has not "
+               "said for %d ms that it is done; it was killed or stopped, or is in a reduction of "
+               "the user's",
+               a->names[a->me], a->names[busy], patience_ms);
     }
 }
 

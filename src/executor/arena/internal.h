@@ -50,7 +50,7 @@ struct arena_head {
     _Atomic uint32_t has_left WH_LINE_ALIGNED; /* 1: its buffers may change, see wh_arena_leave() */
     _Atomic uint32_t cpu;                      /* plus 1: where it last waited long; 0: nowhere */
     _Atomic uint32_t mapped WH_LINE_ALIGNED;   /* 1: the windows of this step could be mapped */
-    _Atomic uint32_t at_work WH_LINE_ALIGNED;  /* 1: on buffers of other ranks of this process */
+    _Atomic uint32_t at_work WH_LINE_ALIGNED;  /* 1: on buffers of other ranks */
     struct arena_call calls[ARENA_NCALLS] WH_LINE_ALIGNED;
     uint8_t slots[] WH_LINE_ALIGNED;
 };
