@@ -24,11 +24,19 @@ static void *abort_soon(void *arg)
     return NULL;
 }
 
+static pthread_t start_thread(struct rank *rank, void *(*body)(void *))
+{
+    pthread_t thread;
+    int rc = pthread_create(&thread, NULL, body, rank);
+    RANK_CHECK(rank, rc == 0, "no thread: %s", strerror(rc));
+    return thread;
+}
+
 /* Rank 0 waits in a call, and its other thread aborts; rank 1 never calls. */
 static void wait_and_be_freed(struct rank *rank)
 {
     const struct coll_case *c = rank->arg;
-    pthread_t thread;
+    pthread_t thread = 0;
     if (rank->rank == 1) {
         rank_meet(rank);
         whorl_result_t rc = rank_await_failure(rank);
@@ -40,7 +48,7 @@ static void wait_and_be_freed(struct rank *rank)
     }
     struct case_run *run = case_begin(rank, rank->comm, c);
     if (rank->rank == 0) {
-        RANK_CHECK(rank, pthread_create(&thread, NULL, abort_soon, rank) == 0, "no thread");
+        thread = start_thread(rank, abort_soon);
     }
     atomic_fetch_add(rank_cell(rank, CELL_CALLING), 1);
     rank_at(rank, "waits in a call, to be freed");
@@ -90,10 +98,9 @@ static void give_buffers_back(struct rank *rank)
 {
     const struct vanishing *vanishing = rank->arg;
     struct case_run *run = case_begin(rank, rank->comm, &vanishing->c);
-    pthread_t thread;
+    pthread_t thread = 0;
     if (rank->rank == 0) {
-        int rc = pthread_create(&thread, NULL, abort_in_the_middle, rank);
-        RANK_CHECK(rank, rc == 0, "no thread");
+        thread = start_thread(rank, abort_in_the_middle);
     }
     whorl_result_t rc;
     do {
@@ -134,13 +141,12 @@ static void use_output_again(struct rank *rank)
     const struct vanishing *vanishing = rank->arg;
     size_t count = vanishing->c.count, nbytes = count * sizeof(float);
     void *input = NULL, *output = NULL;
-    pthread_t thread;
+    pthread_t thread = 0;
     RANK_OK(rank, whorl_mem_alloc(nbytes, &input));
     RANK_OK(rank, whorl_mem_alloc(nbytes, &output));
     memset(input, 0, nbytes);
     if (rank->rank == 0) {
-        int rc = pthread_create(&thread, NULL, abort_in_the_middle, rank);
-        RANK_CHECK(rank, rc == 0, "no thread");
+        thread = start_thread(rank, abort_in_the_middle);
     }
     whorl_result_t rc;
     do {
