@@ -67,7 +67,7 @@ elseif(WHORL_IPSEC_MB)
         set(WHORL_HAVE_IPSEC_MB ON)
     elseif(NOT WHORL_IPSEC_MB STREQUAL "AUTO")
         message(FATAL_ERROR "WHORL_IPSEC_MB=${WHORL_IPSEC_MB}: no intel-ipsec-mb.h and libIPSec_MB "
-                            "of version 1.0 or later")
+                            "that have what src/base/gcm_ipsec_mb.c calls")
     endif()
     message(STATUS "Encryption by ipsec-mb: ${WHORL_HAVE_IPSEC_MB} (WHORL_IPSEC_MB=${WHORL_IPSEC_MB})")
 endif()

@@ -185,8 +185,9 @@ Test(direct, nobody_succeeds_when_a_rank_has_left)
         wh_arena_start(world.arenas[r], WH_COLL_ALL_REDUCE, 0, &call->ranks[r].op);
         cr_assert_eq(wh_arena_advance(world.arenas[r], &moved), WHORL_IN_PROGRESS);
     }
-    /* Rank 0 has done its part; rank 1 only now reads what rank 0 brought. */
-    cr_assert_eq(wh_arena_advance(world.arenas[0], &moved), WHORL_IN_PROGRESS);
+    /* All have done their parts, rank 0 last, so it alone knows; its next call fails. */
+    cr_assert_eq(wh_arena_advance(world.arenas[1], &moved), WHORL_IN_PROGRESS);
+    cr_assert_eq(wh_arena_advance(world.arenas[0], &moved), WHORL_OK);
     wh_arena_leave(world.arenas[0]);
     for (int i = 0; i < 10; i++) {
         cr_expect_eq(wh_arena_advance(world.arenas[1], &moved), WHORL_IN_PROGRESS);
